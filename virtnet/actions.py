@@ -1,0 +1,267 @@
+"""What may be asked of a host. Another intent is another action; there are no flags.
+
+Each action knows what stands in its way (`problems`) and how it is done (`apply`), so that the panel's preview, the
+agent's
+check and the agent's work all come from the same lines.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from virtnet.facts import DomainFacts, HostFacts, NetworkFacts
+from virtnet.fields import MacAddress
+from virtnet.host import Host
+from virtnet.interface import InterfaceSpec
+from virtnet.modes import AnySpec
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.spec import Problem
+from virtnet.text import Text, text
+
+
+class Action(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    action: str
+
+    def title(self) -> Text:
+        """What it does, for the list of changes."""
+        raise NotImplementedError
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        """What stands in the way on this host."""
+        raise NotImplementedError
+
+    def apply(self, host: Host) -> None:
+        raise NotImplementedError
+
+
+class DefineNetwork(Action):
+    """Define and start a network that is not there yet."""
+
+    action: Literal["define-network"] = "define-network"
+    network: NetworkRef
+    spec: AnySpec
+
+    def title(self) -> Text:
+        return text("Make the network %(network)s", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return self.spec.problems(facts, self.network)
+
+    def apply(self, host: Host) -> None:
+        self.spec.apply(host, self.network)
+
+
+class UpdateNetwork(Action):
+    """Bring a network of the panel to another spec of the same mode and name."""
+
+    action: Literal["update-network"] = "update-network"
+    network: NetworkRef
+    spec: AnySpec
+
+    def title(self) -> Text:
+        return text("Update the network %(network)s", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        found = _network_of_the_panel(facts, self.network)
+        return found or self.spec.problems(facts, self.network)
+
+    def apply(self, host: Host) -> None:
+        self.spec.update(host, self.network)
+
+
+class StartNetwork(Action):
+    action: Literal["start-network"] = "start-network"
+    network: NetworkRef
+
+    def title(self) -> Text:
+        return text("Start the network %(network)s", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return _network_is_there(facts, self.network)
+
+    def apply(self, host: Host) -> None:
+        host.start_network(self.network)
+
+
+class DestroyNetwork(Action):
+    """Stop a network; it stays defined."""
+
+    action: Literal["destroy-network"] = "destroy-network"
+    network: NetworkRef
+
+    def title(self) -> Text:
+        return text("Stop the network %(network)s", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return _network_is_there(facts, self.network) or _guests_in_the_way(
+            facts, self.network, [guest for guest in facts.domains if guest.running]
+        )
+
+    def apply(self, host: Host) -> None:
+        host.destroy_network(self.network)
+
+
+class UndefineNetwork(Action):
+    """Take a network of the panel off the host, with all that its mode made beside it."""
+
+    action: Literal["undefine-network"] = "undefine-network"
+    network: NetworkRef
+    spec: AnySpec
+
+    def title(self) -> Text:
+        return text("Undefine the network %(network)s", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return _network_of_the_panel(facts, self.network) or _guests_in_the_way(
+            facts, self.network, list(facts.domains)
+        )
+
+    def apply(self, host: Host) -> None:
+        self.spec.remove(host, self.network)
+
+
+class SetNetworkAutostart(Action):
+    action: Literal["set-network-autostart"] = "set-network-autostart"
+    network: NetworkRef
+    autostart: bool
+
+    def title(self) -> Text:
+        if self.autostart:
+            return text("Let the network %(network)s start with the host", network=self.network.name)
+        return text("Do not let the network %(network)s start with the host", network=self.network.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return _network_is_there(facts, self.network)
+
+    def apply(self, host: Host) -> None:
+        host.set_autostart(self.network, self.autostart)
+
+
+class AttachInterface(Action):
+    """Plug a new card into a network, live where the guest runs, and for its next start."""
+
+    action: Literal["attach-interface"] = "attach-interface"
+    domain: DomainRef
+    interface: InterfaceSpec
+
+    def title(self) -> Text:
+        return text(
+            "Plug %(domain)s into the network %(network)s", domain=self.domain.name, network=self.interface.network
+        )
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        found = _guest_is_there(facts, self.domain)
+        network = facts.network(self.interface.network)
+        if network is None:
+            found.append(
+                Problem(
+                    text=text("This host has no network %(network)s.", network=self.interface.network), field="network"
+                )
+            )
+        elif not network.active:
+            found.append(
+                Problem(
+                    text=text("The network %(network)s is not running.", network=network.name),
+                    fix=text("Start the network first."),
+                    field="network",
+                )
+            )
+        for guest in facts.domains:
+            for card in guest.interfaces:
+                if card.mac == self.interface.mac and not self._is(guest, card.source):
+                    found.append(
+                        Problem(
+                            text=text("%(mac)s is a card of %(guest)s already.", mac=card.mac, guest=guest.name),
+                            fix=text("Choose another MAC address."),
+                            field="mac",
+                        )
+                    )
+        return found
+
+    def _is(self, guest: DomainFacts, source: str | None) -> bool:
+        """Whether a card that is there is the very card that is wanted, from an order that came before."""
+        return guest.uuid == self.domain.uuid and source == self.interface.network
+
+    def apply(self, host: Host) -> None:
+        host.attach_interface(self.domain, self.interface)
+
+
+class DetachInterface(Action):
+    action: Literal["detach-interface"] = "detach-interface"
+    domain: DomainRef
+    mac: MacAddress
+
+    def title(self) -> Text:
+        return text("Unplug the card %(mac)s from %(domain)s", mac=self.mac, domain=self.domain.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return _guest_is_there(facts, self.domain)
+
+    def apply(self, host: Host) -> None:
+        host.detach_interface(self.domain, self.mac)
+
+
+AnyAction = Annotated[
+    DefineNetwork
+    | UpdateNetwork
+    | StartNetwork
+    | DestroyNetwork
+    | UndefineNetwork
+    | SetNetworkAutostart
+    | AttachInterface
+    | DetachInterface,
+    Field(discriminator="action"),
+]
+
+
+def _find(facts: HostFacts, network: NetworkRef) -> NetworkFacts | None:
+    return next((found for found in facts.networks if found.uuid == network.uuid), None)
+
+
+def _network_is_there(facts: HostFacts, network: NetworkRef) -> list[Problem]:
+    if _find(facts, network):
+        return []
+    return [Problem(text=text("This host has no network %(network)s any more.", network=network.name))]
+
+
+def _network_of_the_panel(facts: HostFacts, network: NetworkRef) -> list[Problem]:
+    found = _find(facts, network)
+    if found is None:
+        return _network_is_there(facts, network)
+    if not found.managed:
+        return [
+            Problem(
+                text=text("The network %(network)s was not made by the panel.", network=network.name),
+                fix=text("Change it with the tool that made it."),
+            )
+        ]
+    return []
+
+
+def _guests_in_the_way(facts: HostFacts, network: NetworkRef, guests: list[DomainFacts]) -> list[Problem]:
+    found = _find(facts, network)
+    plugged = [
+        guest.name
+        for guest in guests
+        if any(card.type == "network" and found is not None and card.source == found.name for card in guest.interfaces)
+    ]
+    if not plugged:
+        return []
+    return [
+        Problem(
+            text=text(
+                "Guests are plugged into %(network)s: %(guests)s.", network=network.name, guests=", ".join(plugged)
+            ),
+            fix=text("Unplug their cards first."),
+        )
+    ]
+
+
+def _guest_is_there(facts: HostFacts, domain: DomainRef) -> list[Problem]:
+    if facts.domain(domain.uuid):
+        return []
+    return [Problem(text=text("The guest %(guest)s is not on this host any more.", guest=domain.name))]

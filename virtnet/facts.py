@@ -1,0 +1,188 @@
+"""What an agent found on its host. Read-only, and as old as the report that brought it.
+
+Names that others gave (links, networks, guests) are `ForeignName`: nothing is refused here because somebody chose an
+odd name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from virtnet.fields import ForeignName
+from virtnet.text import Text
+
+AnyAddress = IPv4Address | IPv6Address
+AnyInterface = IPv4Interface | IPv6Interface
+AnyNetwork = IPv4Network | IPv6Network
+
+
+class Fact(BaseModel):
+    """Frozen, and refuses what it does not know, as everything that crosses the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Link(Fact):
+    """A netdev, as iproute2 shows it."""
+
+    name: ForeignName
+    index: int
+    kind: str = ""  # IFLA_INFO_KIND: bridge, veth, tun, vlan, bond, macvtap …; empty for a physical card and for lo
+    master: ForeignName | None = None
+    mac: str = ""
+    mtu: int = 0
+    up: bool = False  # IFF_UP, what `ip link set … up` sets
+    operstate: str = ""  # UP, DOWN, UNKNOWN … as in `ip -br link`
+    addresses: tuple[AnyInterface, ...] = ()
+    speed: int | None = None  # Mbit/s
+    driver: str | None = None
+    pci_address: str | None = None
+    wireless: bool = False
+    pf: ForeignName | None = None  # of a VF: the PF that it belongs to
+    totalvfs: int | None = None  # of a PF: sriov_totalvfs
+    numvfs: int | None = None  # of a PF: sriov_numvfs
+
+
+class Route(Fact):
+    """A route of the main table."""
+
+    dst: AnyNetwork
+    gateway: AnyAddress | None = None
+    dev: ForeignName | None = None
+    metric: int | None = None
+
+
+class Lease(Fact):
+    """A DHCP lease that libvirt's dnsmasq gave."""
+
+    mac: str
+    address: AnyAddress
+    hostname: str = ""
+    expires_at: datetime | None = None
+
+
+class NetworkFacts(Fact):
+    """A libvirt network as it is on the host, whoever made it."""
+
+    name: ForeignName
+    uuid: UUID
+    active: bool
+    persistent: bool = True
+    autostart: bool = False
+    mode: (
+        str  # one of MODES, else libvirt's own forward mode ("route", "open" …): what it is when it is none of the five
+    )
+    bridge: ForeignName | None = None
+    devs: tuple[ForeignName, ...] = ()  # links named by <forward dev>, <interface dev>, <pf dev>
+    subnets: tuple[AnyInterface, ...] = ()  # the host's addresses on it
+    leases: tuple[Lease, ...] = ()
+    spec: str | None = None  # JSON of AnySpec from the panel's metadata; None for a foreign network
+    xml: Annotated[str, Field(max_length=100_000)] = ""
+
+    @property
+    def managed(self) -> bool:
+        """Whether the panel made it (its metadata says so)."""
+        return self.spec is not None
+
+
+class InterfaceAddress(Fact):
+    address: AnyInterface
+    source: Literal["lease", "arp", "agent"]
+
+
+class InterfaceFacts(Fact):
+    """One <interface> of a guest."""
+
+    mac: str
+    type: str  # network, bridge, direct, hostdev …
+    source: ForeignName | None = None  # the network, bridge or link
+    source_mode: str | None = None  # of type direct: bridge, vepa, private, passthrough
+    target: ForeignName | None = None  # the tap on the host, e.g. vnet3
+    model: str | None = None
+    link_up: bool = True
+    live: bool = True  # plugged in now
+    persistent: bool = True  # there after the guest's next start
+    addresses: tuple[InterfaceAddress, ...] = ()
+
+
+class DomainFacts(Fact):
+    name: ForeignName
+    uuid: UUID
+    state: str  # running, shut off, paused … as `virsh list --all` says
+    persistent: bool = True
+    interfaces: tuple[InterfaceFacts, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+class Versions(Fact):
+    kernel: str = ""
+    libvirt: str = ""
+    qemu: str = ""
+    kvmagent: str = ""
+
+
+class HostFacts(Fact):
+    """All that the panel knows about a host. `uplinks`, `bridges` and `pfs` are read off the links."""
+
+    hostname: str = ""
+    versions: Versions = Versions()
+    iommu: bool = False
+    libvirt_error: Text | None = None  # why networks and domains could not be read; then they are the last known ones
+    links: tuple[Link, ...] = ()
+    routes: tuple[Route, ...] = ()
+    networks: tuple[NetworkFacts, ...] = ()
+    domains: tuple[DomainFacts, ...] = ()
+
+    @property
+    def uplinks(self) -> tuple[str, ...]:
+        """Links that may lead to the LAN: cards, bonds, VLANs and veths that no libvirt guest or network owns."""
+        own = {network.bridge for network in self.networks} | {
+            interface.target for domain in self.domains for interface in domain.interfaces
+        }
+        return tuple(
+            link.name
+            for link in self.links
+            if link.kind in {"", "bond", "vlan", "team", "veth"} and link.name != "lo" and link.name not in own
+        )
+
+    @property
+    def bridges(self) -> dict[str, tuple[str, ...]]:
+        """Bridge -> its ports."""
+        return {
+            bridge.name: tuple(link.name for link in self.links if link.master == bridge.name)
+            for bridge in self.links
+            if bridge.kind == "bridge"
+        }
+
+    @property
+    def pfs(self) -> dict[str, int]:
+        """PF -> sriov_totalvfs."""
+        return {link.name: link.totalvfs for link in self.links if link.totalvfs}
+
+    @property
+    def default_route_dev(self) -> str | None:
+        """The link of the IPv4 default route with the lowest metric."""
+        defaults = [route for route in self.routes if route.dst == IPv4Network("0.0.0.0/0")]
+        return min(defaults, key=lambda route: route.metric or 0).dev if defaults else None
+
+    def link(self, name: str) -> Link | None:
+        return next((link for link in self.links if link.name == name), None)
+
+    def network(self, name: str) -> NetworkFacts | None:
+        return next((network for network in self.networks if network.name == name), None)
+
+    def domain(self, uuid: UUID) -> DomainFacts | None:
+        return next((domain for domain in self.domains if domain.uuid == uuid), None)
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the canonical JSON: two hosts' or two moments' facts are the same when this is."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""Named field types, each with its rule. The panel offers the right choices, the agent gets checked values.
+
+The rules are stricter than libvirt's own, which accepts a network called `..` or `a\\nb`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from virtnet.text import SpecError, gettext_noop, text
+
+
+@dataclass(frozen=True)
+class Offered:
+    """The form offers what this attribute of HostFacts lists (names of links)."""
+
+    facts: str
+
+
+def _link_name(name: str) -> str:
+    # The kernel's IFNAMSIZ is 16 with the closing NUL; `.` and `..` would be paths under /sys/class/net.
+    if len(name.encode()) > 15:
+        raise SpecError(text("%(name)s is longer than 15 characters, the kernel's limit for a link.", name=name))
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise SpecError(text("A link's name starts with a letter or digit and holds only letters, digits, _ . and -."))
+    return name
+
+
+def _network_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+        raise SpecError(
+            text("Use 1 to 31 small letters, digits and hyphens, starting with a letter, such as office-lab.")
+        )
+    return name
+
+
+def _mac_address(mac: str) -> str:
+    mac = mac.lower().replace("-", ":")
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", mac):
+        raise SpecError(text("A MAC address is six pairs of hexadecimal digits, such as 52:54:00:12:34:56."))
+    if int(mac[:2], 16) & 1:
+        raise SpecError(text("%(mac)s is a multicast address; a card needs one whose first byte is even.", mac=mac))
+    if mac == "00:00:00:00:00:00":
+        raise SpecError(text("A card cannot have the MAC address 00:00:00:00:00:00."))
+    return mac
+
+
+LinkName = Annotated[str, AfterValidator(_link_name)]
+Uplink = Annotated[LinkName, Offered("uplinks")]
+PF = Annotated[LinkName, Offered("pfs")]
+NetworkName = Annotated[str, Field(title=gettext_noop("Name")), AfterValidator(_network_name)]
+VlanTag = Annotated[int, Field(ge=1, le=4094)]
+MacAddress = Annotated[str, AfterValidator(_mac_address)]
+
+# What a foreign thing is called: anything that libvirt accepts. It is shown and compared, never used as a path or a
+# command.
+ForeignName = Annotated[str, Field(max_length=1024)]
+
+
+def offered_by(annotation_metadata: tuple[Any, ...]) -> str | None:
+    """The HostFacts attribute that a field's metadata offers, or None when anything may be typed."""
+    return next((mark.facts for mark in annotation_metadata if isinstance(mark, Offered)), None)

@@ -1,0 +1,106 @@
+"""Host-only: guests reach each other and the host, nothing else (libvirt: an isolated network, no <forward>).
+
+    guest -- tap -- virbrN -- host
+
+libvirt refuses to forward by rules of its own; our table refuses too, so that the promise survives a flush of either.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface
+from typing import Annotated, ClassVar, Literal
+from xml.etree import ElementTree as ET
+
+from pydantic import Field, model_validator
+
+from virtnet import checks, network_xml
+from virtnet.facts import HostFacts
+from virtnet.fields import LinkName
+from virtnet.firewall import NetworkRules
+from virtnet.host import Host
+from virtnet.refs import NetworkRef
+from virtnet.spec import NetworkSpec, Problem, Reachability, no, yes
+from virtnet.subnet import check_range, ip_element
+from virtnet.text import Text, gettext_noop, text
+
+
+class HostOnly(NetworkSpec):
+    label: ClassVar[Text] = text("Host-only")
+    summary: ClassVar[Text] = text("Guests reach each other and the host, nothing else.")
+    how: ClassVar[Text] = text(
+        "The guests share a private network with the host. Nothing is forwarded: no packet of theirs leaves the host, "
+        "and none from outside reaches them. A second card on another network goes round this."
+    )
+    diagram: ClassVar[tuple[str, ...]] = ("guest", "tap", "virbr", "host")
+    good: ClassVar[tuple[Text, ...]] = (
+        text("Fully cut off from the outside."),
+        text("Nothing to prepare on the host or the LAN."),
+    )
+    bad: ClassVar[tuple[Text, ...]] = (text("No Internet: updates and images must come another way."),)
+    suits: ClassVar[Text] = text("Labs, tests, a database tier that only other guests may reach.")
+    performance: ClassVar[Text] = text("High between guests of one host")
+    by_hand: ClassVar[tuple[str, ...]] = ("virsh net-define hostonly.xml", "virsh net-start hostonly")
+
+    mode: Literal["host-only"] = "host-only"
+    bridge: Annotated[
+        LinkName, Field(title=gettext_noop("Bridge"), description=gettext_noop("libvirt makes it, e.g. virbr1."))
+    ]
+    host_address: Annotated[
+        IPv4Interface,
+        Field(
+            title=gettext_noop("Host's address"),
+            description=gettext_noop("The host's address on the network, with its prefix, e.g. 192.168.77.1/24."),
+        ),
+    ]
+    first_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("First lease"))] = None
+    last_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("Last lease"))] = None
+
+    @model_validator(mode="after")
+    def range_lies_in_the_subnet(self) -> HostOnly:
+        check_range(self.host_address, self.first_lease, self.last_lease, address_field="host_address")
+        return self
+
+    @classmethod
+    def matches(cls, network: ET.Element) -> bool:
+        return network.find("forward") is None
+
+    def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return [
+            *checks.name_is_taken(facts, ref),
+            *checks.bridge_is_taken(facts, ref, self.bridge),
+            *checks.subnet_overlaps(facts, ref, self.host_address.network, field="host_address"),
+        ]
+
+    def reachability(self) -> Reachability:
+        nothing_leaves = text("The host forwards nothing from or to this network.")
+        return Reachability(
+            guest_to_internet=no(nothing_leaves),
+            guest_to_host=yes(text("The host has an address on the guests' bridge.")),
+            guest_to_lan=no(nothing_leaves),
+            lan_to_guest=no(nothing_leaves),
+            guest_to_guest=yes(text("All taps are ports of one bridge.")),
+        )
+
+    def libvirt_xml(self, ref: NetworkRef) -> str:
+        network = network_xml.new_network(ref, self.model_dump_json())
+        ET.SubElement(network, "bridge", name=self.bridge, stp="on", delay="0")
+        network.append(ip_element(self.host_address, self.first_lease, self.last_lease))
+        return network_xml.to_xml(network)
+
+    def firewall_rules(self) -> NetworkRules:
+        return NetworkRules(bridge=self.bridge, subnet=self.host_address.network, masquerade=False)
+
+    def apply(self, host: Host, ref: NetworkRef) -> None:
+        host.define_network(ref, self.libvirt_xml(ref))
+        host.set_autostart(ref, True)
+        host.load_firewall(ref, self.firewall_rules())
+        host.start_network(ref)
+
+    def update(self, host: Host, ref: NetworkRef) -> None:
+        host.load_firewall(ref, self.firewall_rules())
+        host.update_network(ref, self.libvirt_xml(ref))
+
+    def remove(self, host: Host, ref: NetworkRef) -> None:
+        host.destroy_network(ref)
+        host.undefine_network(ref)
+        host.load_firewall(ref, None)

@@ -1,0 +1,77 @@
+"""The plan of an action: what its `apply` would ask of the host, taken down by a host that does nothing."""
+
+from __future__ import annotations
+
+from virtnet import firewall, verbs
+from virtnet.actions import Action
+from virtnet.facts import HostFacts
+from virtnet.firewall import NetworkRules
+from virtnet.interface import InterfaceSpec
+from virtnet.modes import spec_adapter
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.verbs import Verb
+
+
+def plan(action: Action, facts: HostFacts) -> list[Verb]:
+    """The verbs of an action in order, with the commands a person would type and the documents they read."""
+    host = RecordingHost(facts)
+    action.apply(host)
+    return host.verbs
+
+
+class RecordingHost:
+    """A Host that only writes down what it is asked. `facts` gives the rest of the firewall table."""
+
+    def __init__(self, facts: HostFacts) -> None:
+        self.verbs: list[Verb] = []
+        self._rules = _rules_on(facts)
+
+    def define_network(self, network: NetworkRef, xml: str) -> None:
+        self.verbs.append(verbs.define_network(network, xml))
+
+    def update_network(self, network: NetworkRef, xml: str) -> None:
+        self.verbs.append(verbs.update_network(network, xml))
+
+    def set_autostart(self, network: NetworkRef, autostart: bool) -> None:
+        self.verbs.append(verbs.set_autostart(network, autostart))
+
+    def start_network(self, network: NetworkRef) -> None:
+        self.verbs.append(verbs.start_network(network))
+
+    def destroy_network(self, network: NetworkRef) -> None:
+        self.verbs.append(verbs.destroy_network(network))
+
+    def undefine_network(self, network: NetworkRef) -> None:
+        self.verbs.append(verbs.undefine_network(network))
+
+    def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None:
+        self.verbs.append(verbs.attach_interface(domain, interface))
+
+    def detach_interface(self, domain: DomainRef, mac: str) -> None:
+        self.verbs.append(verbs.detach_interface(domain, mac))
+
+    def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
+        self._rules.pop(network.name, None)
+        if rules is not None:
+            self._rules[network.name] = rules
+        self.verbs.append(verbs.load_firewall(network, firewall.ruleset(self._rules.values())))
+
+    def add_bridge(self, bridge: str) -> None:
+        self.verbs.append(verbs.add_bridge(bridge))
+
+    def set_master(self, link: str, bridge: str) -> None:
+        self.verbs.append(verbs.set_master(link, bridge))
+
+    def set_up(self, link: str) -> None:
+        self.verbs.append(verbs.set_up(link))
+
+    def set_numvfs(self, pf: str, numvfs: int) -> None:
+        self.verbs.append(verbs.set_numvfs(pf, numvfs))
+
+
+def _rules_on(facts: HostFacts) -> dict[str, NetworkRules]:
+    found: dict[str, NetworkRules] = {}
+    for network in facts.networks:
+        if network.spec is not None and (rules := spec_adapter.validate_json(network.spec).firewall_rules()):
+            found[network.name] = rules
+    return found

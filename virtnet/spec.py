@@ -1,0 +1,113 @@
+"""What every mode must say about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar, Literal
+from xml.etree import ElementTree as ET
+
+from pydantic import BaseModel, ConfigDict
+
+from virtnet.facts import HostFacts
+from virtnet.fields import NetworkName
+from virtnet.firewall import NetworkRules
+from virtnet.host import Host
+from virtnet.refs import NetworkRef
+from virtnet.text import Text
+
+
+class Problem(BaseModel):
+    """What stands in the way on this host, with its fix; `field` names the field of the spec that it belongs to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Text
+    fix: Text | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether packets get there, and why."""
+
+    reachable: Literal["yes", "no", "depends"]
+    because: Text
+
+
+def yes(because: Text) -> Answer:
+    return Answer("yes", because)
+
+
+def no(because: Text) -> Answer:
+    return Answer("no", because)
+
+
+def depends(because: Text) -> Answer:
+    return Answer("depends", because)
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """Who reaches whom: the cells of the comparison table."""
+
+    guest_to_internet: Answer
+    guest_to_host: Answer
+    guest_to_lan: Answer
+    lan_to_guest: Answer
+    guest_to_guest: Answer
+
+    def rows(self) -> list[tuple[str, Answer]]:
+        """The cells in order, each with its name, e.g. ("guest_to_host", Answer(...))."""
+        return [(cell.name, getattr(self, cell.name)) for cell in fields(self)]
+
+
+class NetworkSpec(BaseModel):
+    """A wanted network. Each mode is one subclass, in a file of its own; nothing else knows what a mode means."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: ClassVar[Text]
+    summary: ClassVar[Text]  # one sentence
+    how: ClassVar[Text]  # one paragraph: what it is and how packets travel
+    diagram: ClassVar[tuple[str, ...]]  # the hops from a guest outwards, e.g. ("guest", "tap", "virbr1", "host", "LAN")
+    good: ClassVar[tuple[Text, ...]]
+    bad: ClassVar[tuple[Text, ...]]
+    suits: ClassVar[Text]
+    performance: ClassVar[Text]  # a class in words, never a percentage: published figures are tied to their hardware
+    by_hand: ClassVar[tuple[str, ...]]  # the commands that the brief's readers know
+
+    mode: str
+    name: NetworkName
+
+    @classmethod
+    def matches(cls, network: ET.Element) -> bool:
+        """Whether a libvirt <network>, whoever wrote it, is of this mode."""
+        raise NotImplementedError
+
+    def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        """What stands in the way on this host; empty when the spec can be applied. `ref` itself is never in its own
+        way."""
+        raise NotImplementedError
+
+    def reachability(self) -> Reachability:
+        raise NotImplementedError
+
+    def libvirt_xml(self, ref: NetworkRef) -> str:
+        """The <network> document, elements in the order of libvirt's formatnetwork, with the panel's metadata."""
+        raise NotImplementedError
+
+    def firewall_rules(self) -> NetworkRules | None:
+        """The network's part of our nftables table; None when it has none."""
+        return None
+
+    def apply(self, host: Host, ref: NetworkRef) -> None:
+        """Make it so: define and start. Every verb is safe to repeat and is undone if a later one fails."""
+        raise NotImplementedError
+
+    def update(self, host: Host, ref: NetworkRef) -> None:
+        """Bring a defined network to this spec."""
+        raise NotImplementedError
+
+    def remove(self, host: Host, ref: NetworkRef) -> None:
+        """Take it off the host: destroy and undefine, and all that apply() made beside it."""
+        raise NotImplementedError

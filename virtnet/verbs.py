@@ -1,0 +1,127 @@
+"""Each verb in words: the sentence for people, the command a person would type, and the document it would read.
+
+The recording host (preview) and the agent (progress) both take their words from here, so the two never differ.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from pydantic import BaseModel, ConfigDict
+
+from virtnet.interface import InterfaceSpec
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.text import Text, text
+
+
+class Verb(BaseModel):
+    """One thing that a host is asked to do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    text: Text
+    command: str
+    document: str = ""  # XML or nftables text that the command reads
+
+
+def define_network(network: NetworkRef, xml: str) -> Verb:
+    return Verb(
+        text=text("Define the network %(network)s.", network=network.name),
+        command=f"virsh net-define --validate {_file(network.name)}",
+        document=xml,
+    )
+
+
+def update_network(network: NetworkRef, xml: str) -> Verb:
+    return Verb(
+        text=text("Update the network %(network)s.", network=network.name),
+        command=f"virsh net-define --validate {_file(network.name)}",
+        document=xml,
+    )
+
+
+def set_autostart(network: NetworkRef, autostart: bool) -> Verb:
+    if autostart:
+        sentence = text("Let the network %(network)s start with the host.", network=network.name)
+    else:
+        sentence = text("Do not let the network %(network)s start with the host.", network=network.name)
+    disable = "" if autostart else " --disable"
+    return Verb(text=sentence, command=f"virsh net-autostart {shlex.quote(network.name)}{disable}")
+
+
+def start_network(network: NetworkRef) -> Verb:
+    return Verb(
+        text=text("Start the network %(network)s.", network=network.name),
+        command=f"virsh net-start {shlex.quote(network.name)}",
+    )
+
+
+def destroy_network(network: NetworkRef) -> Verb:
+    return Verb(
+        text=text("Stop the network %(network)s.", network=network.name),
+        command=f"virsh net-destroy {shlex.quote(network.name)}",
+    )
+
+
+def undefine_network(network: NetworkRef) -> Verb:
+    return Verb(
+        text=text("Undefine the network %(network)s.", network=network.name),
+        command=f"virsh net-undefine {shlex.quote(network.name)}",
+    )
+
+
+def attach_interface(domain: DomainRef, interface: InterfaceSpec) -> Verb:
+    return Verb(
+        text=text(
+            "Plug the card %(mac)s of %(domain)s into the network %(network)s.",
+            mac=interface.mac,
+            domain=domain.name,
+            network=interface.network,
+        ),
+        command=f"virsh attach-device {shlex.quote(domain.name)} card.xml --live --config",
+        document=interface.libvirt_xml(),
+    )
+
+
+def detach_interface(domain: DomainRef, mac: str) -> Verb:
+    return Verb(
+        text=text("Unplug the card %(mac)s from %(domain)s.", mac=mac, domain=domain.name),
+        command=f"virsh detach-interface {shlex.quote(domain.name)} network --mac {mac} --live --config",
+    )
+
+
+def load_firewall(network: NetworkRef, ruleset: str) -> Verb:
+    return Verb(
+        text=text("Load the firewall table with the rules of %(network)s.", network=network.name),
+        command="nft -f kvmpanel.nft",
+        document=ruleset,
+    )
+
+
+def add_bridge(bridge: str) -> Verb:
+    return Verb(
+        text=text("Make the bridge %(bridge)s.", bridge=bridge),
+        command=f"ip link add name {bridge} type bridge stp_state 0 forward_delay 0",
+    )
+
+
+def set_master(link: str, bridge: str) -> Verb:
+    return Verb(
+        text=text("Make %(link)s a port of %(bridge)s.", link=link, bridge=bridge),
+        command=f"ip link set {link} master {bridge}",
+    )
+
+
+def set_up(link: str) -> Verb:
+    return Verb(text=text("Set %(link)s up.", link=link), command=f"ip link set {link} up")
+
+
+def set_numvfs(pf: str, numvfs: int) -> Verb:
+    return Verb(
+        text=text("Make %(numvfs)s VFs on %(pf)s.", numvfs=numvfs, pf=pf),
+        command=f"echo {numvfs} > /sys/class/net/{pf}/device/sriov_numvfs",
+    )
+
+
+def _file(name: str) -> str:
+    return shlex.quote(f"{name}.xml")
