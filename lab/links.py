@@ -1,12 +1,13 @@
 """The lab's cables: veth pairs, bridges, addresses, by netlink inside the namespaces.
 
-Both ends of a pair are made in their namespaces at once, so that nothing shows up in the machine's own, not for a moment.
+Both ends of a pair are made in their namespaces at once: nothing shows up in the machine's own, not for a moment.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface
+from socket import AF_INET
 
 from pyroute2 import IPRoute
 
@@ -28,7 +29,7 @@ def add_bridge(namespace: str, name: str) -> None:
 
 
 def add_cable(port: tuple[str, str], end: tuple[str, str], *, master: str | None = None) -> None:
-    """A veth pair between (namespace, link name) and (namespace, link name), both up; the first may be a port of `master`."""
+    """A veth pair, each end (namespace, link name), both up; the first may become a port of the bridge `master`."""
     descriptor = os.open(path(end[0]), os.O_RDONLY)
     try:
         with route(port[0]) as connection:
@@ -69,6 +70,12 @@ def set_state(namespace: str, link: str, state: str) -> None:
 def mac_address(namespace: str, link: str) -> str:
     with route(namespace) as connection:
         return str(connection.link("get", ifname=link)[0].get_attr("IFLA_ADDRESS"))
+
+
+def addresses(namespace: str, link: str) -> list[IPv4Interface]:
+    with route(namespace) as connection:
+        found = connection.get_addr(family=AF_INET, index=_index(connection, link))
+        return [IPv4Interface((address.get_attr("IFA_ADDRESS"), address["prefixlen"])) for address in found]
 
 
 def _index(connection: IPRoute, name: str) -> int:

@@ -30,22 +30,22 @@ def start_anchor(namespace: Path, hostname: str, environment: dict[str, str]) ->
 
     Propagation is private: what is mounted here never shows up on the machine, and the other way round.
     """
-    script = 'hostname "$1"; echo ready; exec sleep infinity'
+    script = 'hostname "$1"; echo $$; exec sleep infinity >/dev/null 2>&1'
     command = ["nsenter", f"--net={namespace}", "--", "unshare", "--mount", "--uts", "--propagation", "private", "--"]
-    anchor = subprocess.Popen(
-        [*command, "sh", "-ec", script, "sh", hostname],
+    started = subprocess.run(
+        [*command, "setsid", "--fork", "sh", "-ec", script, "sh", hostname],  # forked: not a child that we must reap
+        check=False,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        capture_output=True,  # ends when the anchor has closed its side, that is when all is done
         text=True,
         env=environment,
-        start_new_session=True,
     )
-    assert anchor.stdout is not None  # noqa: S101
-    with anchor.stdout:
-        ready = anchor.stdout.readline()
-    process = identify(anchor.pid)
-    if ready != "ready\n" or process is None:
-        raise LabError(f"unshare failed for {hostname}.", "Check that the kernel allows mount namespaces (unshare -m true).")
+    process = identify(int(started.stdout)) if started.stdout else None
+    if process is None:
+        raise LabError(
+            f"No namespaces for {hostname}: {started.stderr.strip()}.",
+            "Check that the kernel allows mount namespaces (unshare --mount true).",
+        )
     return process
 
 

@@ -38,19 +38,19 @@ def is_alive(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-def belonging(*, inodes: set[int], mark: str) -> list[ProcessId]:
+def belonging(*, inodes: set[int], mark: str | None) -> list[ProcessId]:
     """Every process in one of the namespaces (`inodes` of live nsfs files) or with the lab's mark in its environment.
 
     libvirtd's children outlive it (QEMU, dnsmasq), so following parents would miss them; the namespace does not.
     This process and its ancestors are left out.
     """
     spared = set(_ancestors(os.getpid()))
-    wanted = f"{MARK}={mark}".encode()
+    wanted = f"{MARK}={mark}".encode() if mark is not None else None
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) in spared:
             continue
-        if _is_in(entry, inodes) or wanted in _environment(entry):
+        if _is_in(entry, inodes) or (wanted and wanted in _environment(entry)):
             process = identify(int(entry.name))
             if process is not None:
                 found.append(process)
@@ -76,7 +76,7 @@ def end(process: ProcessId, how: signal.Signals = signal.SIGKILL, *, timeout: fl
         os.close(pidfd)
 
 
-def end_all(*, inodes: set[int], mark: str, timeout: float = 20) -> int:
+def end_all(*, inodes: set[int], mark: str | None, timeout: float = 20) -> int:
     """Kill whatever belongs to the lab, again until nothing is left: a process may fork while it is looked for.
 
     Returns how many were killed.

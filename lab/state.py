@@ -100,7 +100,7 @@ def load_all() -> list[State]:
 
 @contextmanager
 def lock(prefix: str) -> Iterator[None]:
-    """Only one process at a time puts the lab of this prefix up or takes it down; the kernel drops the lock of a dead one."""
+    """One process at a time puts the lab of this prefix up or takes it down; the kernel drops a dead one's lock."""
     directory(prefix)
     ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (ROOT / f"{prefix}.lock").open("w") as file:
@@ -108,6 +108,7 @@ def lock(prefix: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise LabError(
-                f"Another process is putting lab “{prefix}” up or taking it down.", "Wait for it, or use another --prefix."
+                f"Another process is putting lab “{prefix}” up or taking it down.",
+                "Wait for it, or use another --prefix.",
             ) from None
         yield

@@ -1,0 +1,59 @@
+"""A probe: a guest's packets without the guest. Its namespace has one end of a veth, a host's bridge the other."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from lab import links, namespaces, processes
+from lab.errors import LabError
+from lab.host import LabHost
+from lab.machine import LabMachine
+
+LEASE_SCRIPT = Path(__file__).parent / "probe_lease"
+
+
+@dataclass
+class Probe(LabMachine):
+    """Use it with `with`: inside, it has its lease. name: of its link on the host, so at most 15 characters.
+
+    address: leased. mac: of its card.
+    """
+
+    host: LabHost = field(kw_only=True)
+    bridge: str = field(kw_only=True)
+    mac: str = field(default="", init=False)
+
+    def __enter__(self) -> "Probe":
+        namespaces.add(self.state, self.namespace)
+        try:
+            self._plug_in()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _plug_in(self) -> None:
+        self.state_dir.mkdir(parents=True)
+        links.add_cable((self.host.namespace, self.name), (self.namespace, "eth0"), master=self.bridge)
+        self.mac = links.mac_address(self.namespace, "eth0")
+        command = ["busybox", "udhcpc", "-f", "-n", "-q", "-t", "15", "-T", "1", "-i", "eth0", "-s", str(LEASE_SCRIPT)]
+        client = self.run(command, check=False, timeout=60)
+        addresses = links.addresses(self.namespace, "eth0")
+        if client.returncode != 0 or not addresses:
+            raise LabError(
+                f"Nobody on {self.bridge} of {self.host.name} gave {self.name} a lease: {client.stderr.strip()}",
+                "Check that the network is started and has a DHCP range.",
+            )
+        self.address = addresses[0].ip
+
+    def _remove(self) -> None:
+        inode = namespaces.path(self.namespace).stat().st_ino
+        processes.end_all(inodes={inode}, mark=None)
+        namespaces.delete(self.state, self.namespace)
+        shutil.rmtree(self.state_dir, ignore_errors=True)
