@@ -1,0 +1,85 @@
+"""The fleet: each host, how it is trusted, and what it last said."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from virtnet.channel import SILENT_AFTER_SECONDS
+from virtnet.facts import HostFacts
+
+
+class HostStatus(models.TextChoices):
+    WAITING = "waiting", _("waiting for its agent")  # a token was made, no agent has used it
+    PENDING = "pending", _("pending")  # an agent has enrolled; a person must compare the fingerprint
+    ACTIVE = "active", _("active")
+    REVOKED = "revoked", _("revoked")
+
+
+class Host(models.Model):
+    """A KVM host. Its row also holds the newest of what its agent reported."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.SlugField(max_length=63, unique=True)
+    status = models.CharField(max_length=20, choices=HostStatus.choices, default=HostStatus.WAITING)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    # Trust, made at enrolment
+    public_key = models.CharField(max_length=64, blank=True)  # base64 of the agent's raw Ed25519 public key
+    redis_password_sha256 = models.CharField(max_length=64, blank=True)  # what Redis' ACL takes as `#…`
+    enrolled_at = models.DateTimeField(null=True)
+
+    # The channel
+    order_seq = models.PositiveBigIntegerField(default=0)  # of the newest Change
+    report_seq = models.PositiveBigIntegerField(default=0)  # of the newest Report that was taken
+    stream_id = models.CharField(max_length=40, default="0-0")  # of the newest stream entry that was taken
+    last_report_at = models.DateTimeField(null=True)
+    nonce = models.CharField(max_length=100, blank=True)
+    nonce_at = models.DateTimeField(null=True)
+    pinged_at = models.DateTimeField(null=True)
+
+    # What it found
+    facts = models.JSONField(null=True)
+    facts_digest = models.CharField(max_length=64, blank=True)
+    facts_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == HostStatus.ACTIVE
+
+    @property
+    def is_silent(self) -> bool:
+        """An active host whose last report is too old, or that has not reported yet."""
+        if not self.is_active:
+            return False
+        oldest = timezone.now() - timedelta(seconds=SILENT_AFTER_SECONDS)
+        return self.last_report_at is None or self.last_report_at < oldest
+
+    def read_facts(self) -> HostFacts:
+        """The last facts; empty ones for a host that has never reported."""
+        return HostFacts.model_validate(self.facts) if self.facts else HostFacts()
+
+
+class EnrolmentToken(models.Model):
+    """Lets one agent enrol as one host, once, soon. Only its hash is kept."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="enrolment_tokens")
+    sha256 = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"token of {self.host}"
