@@ -11,7 +11,8 @@ help:  ## this list
 setup:  ## install what is missing: Debian packages by apt, pinned Python packages into .venv
 	@./setup.sh
 
-demo: setup  ## two real KVM hosts with guests and the panel, on this machine; Ctrl-C takes everything down
+demo:  ## two real KVM hosts with guests and the panel, on this machine; Ctrl-C takes everything down
+	@./setup.sh demo
 	@$(PYTHON) -m lab demo
 
 test: setup  ## the whole suite: lint, types, boundaries, tests on real hosts (root)
