@@ -1,0 +1,82 @@
+"""The people, the hosts and the browsers of the panel's tests."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from hosts.models import Host
+from team.models import Role, RoleBinding, User
+from tests.panel.factories import Agent, make_host
+
+
+def make_user(name: str, role: Role | None = None) -> User:
+    user = User.objects.create_user(username=name, password="correct horse battery staple")
+    if role is not None:
+        RoleBinding.objects.create(user=user, role=role)
+    return user
+
+
+@pytest.fixture(autouse=True)
+def _fast_passwords(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """May look and change."""
+    return make_user("olga", Role.OPERATOR)
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    """May look."""
+    return make_user("viktor", Role.VIEWER)
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Has an account and no role."""
+    return make_user("stella")
+
+
+@pytest.fixture
+def agent() -> Agent:
+    """The agent of `host`."""
+    return Agent(uuid4())
+
+
+@pytest.fixture
+def host(db: None, agent: Agent) -> Host:
+    """An active host, heard of a moment ago."""
+    return make_host("kvm1", agent=agent)
+
+
+@pytest.fixture
+def silent_host(db: None) -> Host:
+    """An active host that has not been heard of for an hour."""
+    return make_host("kvm2", silent=True)
+
+
+@pytest.fixture
+def operator_client(operator: User) -> Client:
+    return _logged_in(operator)
+
+
+@pytest.fixture
+def viewer_client(viewer: User) -> Client:
+    return _logged_in(viewer)
+
+
+@pytest.fixture
+def stranger_client(stranger: User) -> Client:
+    return _logged_in(stranger)
+
+
+def _logged_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
