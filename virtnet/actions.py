@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from virtnet.facts import DomainFacts, HostFacts, NetworkFacts
 from virtnet.fields import MacAddress
@@ -17,8 +17,8 @@ from virtnet.host import Host
 from virtnet.interface import InterfaceSpec
 from virtnet.modes import AnySpec
 from virtnet.refs import DomainRef, NetworkRef
-from virtnet.spec import Problem
-from virtnet.text import Text, text
+from virtnet.spec import NetworkSpec, Problem
+from virtnet.text import SpecError, Text, text
 
 
 class Action(BaseModel):
@@ -45,6 +45,11 @@ class DefineNetwork(Action):
     network: NetworkRef
     spec: AnySpec
 
+    @model_validator(mode="after")
+    def name_is_the_spec_s(self) -> DefineNetwork:
+        _same_name(self.network, self.spec)
+        return self
+
     def title(self) -> Text:
         return text("Make the network %(network)s", network=self.network.name)
 
@@ -61,6 +66,11 @@ class UpdateNetwork(Action):
     action: Literal["update-network"] = "update-network"
     network: NetworkRef
     spec: AnySpec
+
+    @model_validator(mode="after")
+    def name_is_the_spec_s(self) -> UpdateNetwork:
+        _same_name(self.network, self.spec)
+        return self
 
     def title(self) -> Text:
         return text("Update the network %(network)s", network=self.network.name)
@@ -216,6 +226,14 @@ AnyAction = Annotated[
     | DetachInterface,
     Field(discriminator="action"),
 ]
+
+
+def _same_name(network: NetworkRef, spec: NetworkSpec) -> None:
+    # The reference's name goes into the document, and only the spec's has been checked against our rule.
+    if network.name != spec.name:
+        raise SpecError(
+            text("The spec is of %(spec)s, not of %(network)s.", spec=spec.name, network=network.name), field="name"
+        )
 
 
 def _find(facts: HostFacts, network: NetworkRef) -> NetworkFacts | None:

@@ -27,6 +27,9 @@ def _link_name(name: str) -> str:
         raise SpecError(text("%(name)s is longer than 15 characters, the kernel's limit for a link.", name=name))
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise SpecError(text("A link's name starts with a letter or digit and holds only letters, digits, _ . and -."))
+    # Both are directories of /proc/sys/net/ipv4/conf already.
+    if name in {"all", "default"}:
+        raise SpecError(text("The kernel keeps the name %(name)s for itself.", name=name))
     return name
 
 
@@ -49,6 +52,13 @@ def _mac_address(mac: str) -> str:
     return mac
 
 
+def _fits_xml(name: str) -> str:
+    # XML 1.0 cannot hold these, not even as &#1;.
+    if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", name):
+        raise SpecError(text("The name holds a character that no XML document can hold."))
+    return name
+
+
 LinkName = Annotated[str, AfterValidator(_link_name)]
 Uplink = Annotated[LinkName, Offered("uplinks")]
 PF = Annotated[LinkName, Offered("pfs")]
@@ -59,6 +69,9 @@ MacAddress = Annotated[str, AfterValidator(_mac_address)]
 # What a foreign thing is called: anything that libvirt accepts. It is shown and compared, never used as a path or a
 # command.
 ForeignName = Annotated[str, Field(max_length=1024)]
+
+# A foreign name that we write into a document for libvirt, e.g. the network that a card is plugged into.
+WrittenName = Annotated[ForeignName, AfterValidator(_fits_xml)]
 
 
 def offered_by(annotation_metadata: tuple[Any, ...]) -> str | None:

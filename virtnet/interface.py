@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from virtnet.fields import ForeignName, MacAddress
+from virtnet.fields import MacAddress, WrittenName
 from virtnet.text import gettext_noop
 
 
@@ -18,7 +18,7 @@ class InterfaceSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    network: Annotated[ForeignName, Field(title=gettext_noop("Network"), min_length=1)]
+    network: Annotated[WrittenName, Field(title=gettext_noop("Network"), min_length=1)]
     mac: Annotated[MacAddress, Field(title=gettext_noop("MAC address"))]
     model: Annotated[Literal["virtio", "e1000e", "e1000", "rtl8139"], Field(title=gettext_noop("Model"))] = "virtio"
 

@@ -6,9 +6,12 @@ writes.
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
+from virtnet.facts import AnyInterface
+from virtnet.libvirt_xml import parse
 from virtnet.refs import NetworkRef
 
 # The mark of ownership: a network that carries it was made by the panel, and the spec inside says as what.
@@ -41,3 +44,61 @@ def uuid_in(network: ET.Element) -> UUID | None:
     """The <uuid>, None where libvirt has not given one yet."""
     written = network.findtext("uuid")
     return UUID(written.strip()) if written else None
+
+
+def forward_mode(network: ET.Element) -> str | None:
+    """libvirt's own forward mode; None for an isolated network."""
+    forward = network.find("forward")
+    if forward is None:
+        return None
+    # <forward/> without a mode is nat to libvirt, and its word for "no <forward>" is none.
+    mode = forward.get("mode", "nat")
+    return None if mode == "none" else mode
+
+
+def forward_mode_of(xml: str) -> str | None:
+    """The same of a document as text; None also where that cannot be read, e.g. because a report cut it."""
+    try:
+        return forward_mode(parse(xml))
+    except ET.ParseError:
+        return None
+
+
+def bridge_in(network: ET.Element) -> str | None:
+    """The bridge that a network names; None where it names none (libvirt writes <bridge stp='on'/> too)."""
+    bridge = network.find("bridge")
+    return bridge.get("name") or None if bridge is not None else None
+
+
+def devs_in(network: ET.Element) -> tuple[str, ...]:
+    """The links that <forward> names, each once: its dev, its <interface>s, its <pf>. VFs listed by PCI <address> have
+    no name."""
+    named = [
+        element.get("dev")
+        for path in ("forward", "forward/interface", "forward/pf")
+        for element in network.findall(path)
+    ]
+    return tuple(dict.fromkeys(dev for dev in named if dev))
+
+
+def addresses_in(network: ET.Element) -> tuple[AnyInterface, ...]:
+    """The host's addresses on a network. What Python cannot hold (a netmask with holes) is left out."""
+    found = (_address(ip) for ip in network.findall("ip"))
+    return tuple(address for address in found if address is not None)
+
+
+def _address(ip: ET.Element) -> AnyInterface | None:
+    try:
+        address = ip_address(ip.get("address", ""))
+        width = ip.get("netmask") or ip.get("prefix") or _default_prefix(address)
+        return ip_interface(f"{address}/{width}")
+    except ValueError:
+        return None
+
+
+def _default_prefix(address: IPv4Address | IPv6Address) -> int:
+    """What libvirt takes where neither prefix nor netmask is given (virSocketAddrGetIPPrefix): /64, or the class."""
+    if isinstance(address, IPv6Address):
+        return 64
+    first = address.packed[0]
+    return 8 if first < 128 else 16 if first < 192 else 24

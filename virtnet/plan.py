@@ -7,7 +7,7 @@ from virtnet.actions import Action
 from virtnet.facts import HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.interface import InterfaceSpec
-from virtnet.modes import spec_adapter
+from virtnet.modes import read_spec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.verbs import Verb
 
@@ -70,8 +70,6 @@ class RecordingHost:
 
 
 def _rules_on(facts: HostFacts) -> dict[str, NetworkRules]:
-    found: dict[str, NetworkRules] = {}
-    for network in facts.networks:
-        if network.spec is not None and (rules := spec_adapter.validate_json(network.spec).firewall_rules()):
-            found[network.name] = rules
-    return found
+    specs = {network.name: read_spec(network.spec) for network in facts.networks if network.spec is not None}
+    rules = {name: spec.firewall_rules() for name, spec in specs.items() if spec is not None}
+    return {name: one for name, one in rules.items() if one is not None}

@@ -62,7 +62,7 @@ class HostOnly(NetworkSpec):
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:
-        return network.find("forward") is None
+        return network_xml.forward_mode(network) is None
 
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return [

@@ -67,9 +67,7 @@ class Nat(NetworkSpec):
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:
-        forward = network.find("forward")
-        # <forward/> without a mode is nat to libvirt.
-        return forward is not None and forward.get("mode", "nat") == "nat"
+        return network_xml.forward_mode(network) == "nat"
 
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return [

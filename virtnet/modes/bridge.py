@@ -1,0 +1,200 @@
+"""Bridge: guests sit on the LAN itself.
+
+    guest -- tap -- br0 -- uplink -- LAN
+
+libvirt does not manage this bridge: no addresses, no DHCP, no firewall rules. It was there before, or the agent makes
+it; with an uplink the agent makes that a port.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+from xml.etree import ElementTree as ET
+
+from pydantic import Field, model_validator
+
+from virtnet import checks, links, network_xml
+from virtnet.facts import HostFacts
+from virtnet.fields import LinkName, Offered
+from virtnet.host import Host
+from virtnet.refs import NetworkRef
+from virtnet.spec import NetworkSpec, Problem, Reachability, depends, yes
+from virtnet.text import SpecError, Text, gettext_noop, text
+
+
+class Bridge(NetworkSpec):
+    label: ClassVar[Text] = text("Bridge")
+    summary: ClassVar[Text] = text("Guests are on the LAN, like machines of their own.")
+    how: ClassVar[Text] = text(
+        "A bridge is a switch inside the host. The guests' taps and the uplink are its ports, so each guest stands on "
+        "the LAN with a MAC address of its own, gets its address from the LAN's DHCP, and is reached like any machine."
+    )
+    diagram: ClassVar[tuple[str, ...]] = ("guest", "tap", "bridge", "uplink", "LAN")
+    good: ClassVar[tuple[Text, ...]] = (
+        text("Others reach the guests directly: right for servers."),
+        text("Fast, low delay, and guests talk to every machine of the LAN, the host included."),
+    )
+    bad: ClassVar[tuple[Text, ...]] = (
+        text("Guests are open to the LAN: they need firewalls of their own."),
+        text("Not over Wi-Fi, and some providers block MAC addresses that they did not give out."),
+        text("Two uplinks in one bridge make a loop unless STP is on."),
+        text("The bridge's MTU is that of the port with the lowest."),
+    )
+    suits: ClassVar[Text] = text("Servers that others must reach: VPS, web servers.")
+    performance: ClassVar[Text] = text("High")
+    by_hand: ClassVar[tuple[str, ...]] = (
+        "ip link add name br0 type bridge",
+        "ip link set br0 up",
+        "ip link set eth0 master br0",
+    )
+
+    mode: Literal["bridge"] = "bridge"
+    bridge: Annotated[
+        LinkName,
+        Field(
+            title=gettext_noop("Bridge"),
+            description=gettext_noop("A bridge of the host, e.g. br0. It is made where there is none."),
+        ),
+    ]
+    uplink: Annotated[
+        LinkName | None,
+        Offered("uplinks"),
+        Field(
+            title=gettext_noop("Uplink"),
+            description=gettext_noop(
+                "Becomes a port of the bridge. Leave empty to keep the bridge's ports as they are."
+            ),
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def uplink_is_not_the_bridge(self) -> Bridge:
+        if self.uplink == self.bridge:
+            raise SpecError(text("A bridge cannot be a port of itself."), field="uplink")
+        return self
+
+    @classmethod
+    def matches(cls, network: ET.Element) -> bool:
+        # The same forward mode without a bridge is macvtap's.
+        return network_xml.forward_mode(network) == "bridge" and network_xml.bridge_in(network) is not None
+
+    def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return [
+            *checks.name_is_taken(facts, ref),
+            *self._bridge_problems(facts, ref),
+            *self._uplink_problems(facts, ref),
+        ]
+
+    def _bridge_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        fix = text("Choose another bridge name.")
+        link = facts.link(self.bridge)
+        if link is not None and link.kind != "bridge":
+            sentence = text("%(link)s is a link of this host, but no bridge.", link=self.bridge)
+            return [Problem(text=sentence, fix=fix, field="bridge")]
+        for network in facts.networks:
+            if network.bridge == self.bridge and network.uuid != ref.uuid and network.mode != "bridge":
+                sentence = text(
+                    "%(bridge)s is made by libvirt for the network %(network)s, and goes when that is stopped.",
+                    bridge=self.bridge,
+                    network=network.name,
+                )
+                return [Problem(text=sentence, fix=fix, field="bridge")]
+        return []
+
+    def _uplink_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        if self.uplink is None:
+            return []
+        link = facts.link(self.uplink)
+        if link is None:
+            return links.link_is_missing(facts, self.uplink, field="uplink")
+        if link.master == self.bridge:
+            return []
+        found = [
+            *links.link_is_wireless(link, field="uplink", fix=text("Use a cable, or choose NAT.")),
+            *links.link_is_no_uplink(link, field="uplink"),
+            *links.link_is_a_port(
+                link,
+                field="uplink",
+                fix=text("Use %(bridge)s as the bridge, or another uplink.", bridge=link.master),
+            ),
+        ]
+        if link.kind == "bridge":
+            sentence = text("%(link)s is a bridge, and a bridge cannot be a port of another.", link=link.name)
+            fix = text("Use %(link)s as the bridge, without an uplink.", link=link.name)
+            found.append(Problem(text=sentence, fix=fix, field="uplink"))
+        # The kernel gives a link one receive handler: a bridge's or macvlan's.
+        for network in links.networks_on(facts, ref, link.name):
+            if network.mode == "macvtap":
+                sentence = text(
+                    "%(link)s carries the macvtap network %(network)s.", link=link.name, network=network.name
+                )
+                fix = text("Choose another uplink, or undefine %(network)s first.", network=network.name)
+                found.append(Problem(text=sentence, fix=fix, field="uplink"))
+        return [*found, *self._cut_off(facts)]
+
+    def _cut_off(self, facts: HostFacts) -> list[Problem]:
+        """A port of a bridge does not answer for the host's addresses any more."""
+        link = facts.link(self.uplink) if self.uplink else None
+        if link is None:
+            return []
+        fix = text(
+            "Choose another uplink, or move the host's address to the bridge %(bridge)s first.", bridge=self.bridge
+        )
+        if links.default_route_on(facts, link.name):
+            sentence = text(
+                "%(link)s carries this host's default route: as a port of a bridge it would cut the host off.",
+                link=link.name,
+            )
+        elif addresses := links.addresses_on(link):
+            sentence = text(
+                "%(link)s holds this host's address %(address)s, which stops answering on a port of a bridge.",
+                link=link.name,
+                address=", ".join(addresses),
+            )
+        else:
+            return []
+        return [Problem(text=sentence, fix=fix, field="uplink")]
+
+    def reachability(self) -> Reachability:
+        host = yes(text("The host is on the same LAN, by its address on the bridge or beside it."))
+        guests = yes(text("All taps are ports of one bridge."))
+        if self.uplink is None:
+            ports = depends(text("As far as the ports lead that the bridge has already."))
+            on_bridge = depends(text("Where the host has an address on the bridge, or on the LAN behind it."))
+            return Reachability(ports, on_bridge, ports, ports, guests)
+        own_mac = yes(text("The uplink is a port of the guests' bridge; each guest has its own MAC address."))
+        return Reachability(
+            guest_to_internet=depends(text("Through the LAN's router, like every machine there.")),
+            guest_to_host=host,
+            guest_to_lan=own_mac,
+            lan_to_guest=own_mac,
+            guest_to_guest=guests,
+        )
+
+    def libvirt_xml(self, ref: NetworkRef) -> str:
+        network = network_xml.new_network(ref, self.model_dump_json())
+        ET.SubElement(network, "forward", mode="bridge")
+        ET.SubElement(network, "bridge", name=self.bridge)
+        return network_xml.to_xml(network)
+
+    def apply(self, host: Host, ref: NetworkRef) -> None:
+        self._wire(host)
+        host.define_network(ref, self.libvirt_xml(ref))
+        host.set_autostart(ref, True)
+        host.start_network(ref)
+
+    def update(self, host: Host, ref: NetworkRef) -> None:
+        self._wire(host)
+        host.update_network(ref, self.libvirt_xml(ref))
+
+    def _wire(self, host: Host) -> None:
+        host.add_bridge(self.bridge)
+        if self.uplink is not None:
+            host.set_master(self.uplink, self.bridge)
+            host.set_up(self.uplink)
+        host.set_up(self.bridge)
+
+    def remove(self, host: Host, ref: NetworkRef) -> None:
+        # The bridge and its ports stay: other networks, guests and the host itself may stand on them.
+        host.destroy_network(ref)
+        host.undefine_network(ref)

@@ -1,0 +1,161 @@
+"""macvtap: guests share a link of the host, without a bridge.
+
+    guest -- macvtap -- uplink -- LAN
+
+The kernel hands the guest's frames straight to the uplink and never to the host that owns it.
+See https://libvirt.org/formatdomain.html#direct-attachment-to-physical-interface for the four source modes.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+from xml.etree import ElementTree as ET
+
+from pydantic import Field
+
+from virtnet import checks, links, network_xml
+from virtnet.facts import HostFacts, Link
+from virtnet.fields import Uplink
+from virtnet.host import Host
+from virtnet.refs import NetworkRef
+from virtnet.spec import Answer, NetworkSpec, Problem, Reachability, depends, no, yes
+from virtnet.text import Text, gettext_noop, text
+
+SourceMode = Literal["bridge", "vepa", "private", "passthrough"]
+
+
+class Macvtap(NetworkSpec):
+    label: ClassVar[Text] = text("macvtap")
+    summary: ClassVar[Text] = text("Guests are on the LAN through a link of the host, but cut off from the host.")
+    how: ClassVar[Text] = text(
+        "Each guest's MAC address sits on the uplink itself, with no bridge between. Its frames go straight out to the "
+        "LAN and come straight in, past the host."
+    )
+    diagram: ClassVar[tuple[str, ...]] = ("guest", "macvtap", "uplink", "LAN")
+    good: ClassVar[tuple[Text, ...]] = (
+        text("Less delay than a bridge, and the whole bandwidth of the card."),
+        text("Nothing to change in the host's own network."),
+    )
+    bad: ClassVar[tuple[Text, ...]] = (
+        text("Host and guest cannot talk: give the guest a second card on a host-only network where they must."),
+        text("No DHCP of libvirt, no firewall of the host and no nwfilter on this card."),
+        text("Not over Wi-Fi, and the MTU is the uplink's."),
+    )
+    suits: ClassVar[Text] = text("Guests that move much data and never talk to their host: VoIP, streaming.")
+    performance: ClassVar[Text] = text("Very high")
+    by_hand: ClassVar[tuple[str, ...]] = (
+        "<interface type='direct'><source dev='eth0' mode='bridge'/></interface>",
+        "ip link add link eth0 name macvtap0 type macvtap mode bridge",
+    )
+    source_modes: ClassVar[dict[SourceMode, Text]] = {
+        "bridge": text("Guests on one uplink reach each other directly; the usual choice."),
+        "vepa": text("All frames go out to the switch, which must send those between guests back (hairpin)."),
+        "private": text("Guests on one uplink never reach each other, whatever the switch does."),
+        "passthrough": text("One guest owns the whole link, and may change its MAC address."),
+    }
+
+    mode: Literal["macvtap"] = "macvtap"
+    uplink: Annotated[Uplink, Field(title=gettext_noop("Uplink"))]
+    source_mode: Annotated[SourceMode, Field(title=gettext_noop("Source mode"))] = "bridge"
+    trust_guest_rx_filters: Annotated[
+        bool,
+        Field(
+            title=gettext_noop("Trust the guest's receive filters"),
+            description=gettext_noop(
+                "Lets a virtio guest join multicast groups, which IPv6 needs, and change its MAC address."
+            ),
+        ),
+    ] = False
+
+    @classmethod
+    def matches(cls, network: ET.Element) -> bool:
+        forward = network_xml.forward_mode(network)
+        # To libvirt the forward mode "bridge" without a bridge is macvtap.
+        return forward in {"private", "vepa", "passthrough"} or (
+            forward == "bridge" and network_xml.bridge_in(network) is None
+        )
+
+    def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        found = checks.name_is_taken(facts, ref)
+        link = facts.link(self.uplink)
+        if link is None:
+            return [*found, *links.link_is_missing(facts, self.uplink, field="uplink")]
+        found += links.link_is_wireless(link, field="uplink", fix=text("Use a cable, or choose NAT."))
+        found += links.link_is_no_uplink(link, field="uplink")
+        # The kernel gives a link one receive handler: a bridge's or macvlan's.
+        fix = text("Choose another uplink, or a Bridge network on %(bridge)s.", bridge=link.master)
+        found += links.link_is_a_port(link, field="uplink", fix=fix)
+        return [*found, *self._shared_link(facts, ref, link), *self._cut_off(facts, link)]
+
+    def _shared_link(self, facts: HostFacts, ref: NetworkRef, link: Link) -> list[Problem]:
+        """A link in passthrough serves nothing else."""
+        for network in links.networks_on(facts, ref, link.name):
+            if network.mode != "macvtap":
+                continue
+            if self.source_mode == "passthrough" or network_xml.forward_mode_of(network.xml) == "passthrough":
+                sentence = text(
+                    "%(link)s serves the macvtap network %(network)s, and passthrough needs a link for itself.",
+                    link=link.name,
+                    network=network.name,
+                )
+                return [Problem(text=sentence, fix=text("Choose another uplink."), field="uplink")]
+        return []
+
+    def _cut_off(self, facts: HostFacts, link: Link) -> list[Problem]:
+        if self.source_mode != "passthrough":
+            return []
+        if links.default_route_on(facts, link.name):
+            sentence = text(
+                "%(link)s carries this host's default route: a guest that owns it would cut the host off.",
+                link=link.name,
+            )
+        elif addresses := links.addresses_on(link):
+            sentence = text(
+                "%(link)s holds this host's address %(address)s, and passthrough gives the link to one guest.",
+                link=link.name,
+                address=", ".join(addresses),
+            )
+        else:
+            return []
+        fix = text("Choose a link that the host does not use, or the source mode bridge.")
+        return [Problem(text=sentence, fix=fix, field="uplink")]
+
+    def reachability(self) -> Reachability:
+        between_guests: dict[SourceMode, Answer] = {
+            "bridge": yes(text("macvtap hands frames over between guests on the same uplink.")),
+            "vepa": depends(text("Only through a switch that sends frames back where they came from (hairpin).")),
+            "private": no(text("Private mode drops frames between guests.")),
+            "passthrough": depends(text("Each guest has an uplink of its own; the LAN joins them or does not.")),
+        }
+        past_the_host = no(text("macvtap hands frames to the wire, never to the host that owns the uplink."))
+        if self.source_mode == "vepa":
+            past_the_host = no(text("All frames go out to the switch; only one that sends them back joins the two."))
+        return Reachability(
+            guest_to_internet=depends(text("Through the LAN's router, like every machine there.")),
+            guest_to_host=past_the_host,
+            guest_to_lan=yes(text("Frames leave by the uplink with the guest's own MAC address.")),
+            lan_to_guest=yes(text("The guest's MAC address answers on the uplink.")),
+            guest_to_guest=between_guests[self.source_mode],
+        )
+
+    def libvirt_xml(self, ref: NetworkRef) -> str:
+        network = network_xml.new_network(ref, self.model_dump_json())
+        if self.trust_guest_rx_filters:
+            network.set("trustGuestRxFilters", "yes")
+        forward = ET.SubElement(network, "forward", mode=self.source_mode)
+        ET.SubElement(forward, "interface", dev=self.uplink)
+        return network_xml.to_xml(network)
+
+    def apply(self, host: Host, ref: NetworkRef) -> None:
+        host.set_up(self.uplink)
+        host.define_network(ref, self.libvirt_xml(ref))
+        host.set_autostart(ref, True)
+        host.start_network(ref)
+
+    def update(self, host: Host, ref: NetworkRef) -> None:
+        host.set_up(self.uplink)
+        host.update_network(ref, self.libvirt_xml(ref))
+
+    def remove(self, host: Host, ref: NetworkRef) -> None:
+        host.destroy_network(ref)
+        host.undefine_network(ref)
