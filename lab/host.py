@@ -1,7 +1,6 @@
 """A KVM host of the lab: its own network, mounts, hostname, machine-id, libvirtd and guests on the shared kernel."""
 
 import hashlib
-import shlex
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -36,7 +35,7 @@ class LabHost(LabMachine):
             f"--net={namespaces.path(self.namespace)}",
             f"--mount=/proc/{anchor.pid}/ns/mnt",
             f"--uts=/proc/{anchor.pid}/ns/uts",
-            f"--wdns={Path.cwd()}",
+            f"--wdns={_visible(Path.cwd())}",
             "--",
         ]
 
@@ -62,6 +61,7 @@ class LabHost(LabMachine):
         }
         mounts.fill(self.state_dir, self.name, files)
         libvirtd.configure(self.state_dir)
+        libvirtd.take_capabilities(self.state_dir)
         anchor = mounts.start_anchor(namespaces.path(self.namespace), self.name, self.environment())
         self.state.anchors[self.name] = anchor
         self.state.save()
@@ -98,6 +98,7 @@ class LabHost(LabMachine):
     def reconnect(self) -> None:
         links.set_state(self.switch, self.name, "up")
 
-    def shell_line(self) -> str:
-        """What to type to get a shell on this host."""
-        return f"{shlex.join(self.entering())} bash"
+
+def _visible(directory: Path) -> Path:
+    """The working directory for commands on the host: this process's own, unless it is in the /run of the machine."""
+    return Path("/") if directory.is_relative_to("/run") else directory

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from types import TracebackType
 
-from lab import guest_image, internet, namespaces, prerequisites, processes
+from lab import guest_image, internet, libvirtd, namespaces, prerequisites, processes
 from lab import state as record
 from lab.errors import LabError
 from lab.guest import LabGuest
@@ -165,6 +165,7 @@ class Lab:
             host.up(IPv4Interface((host.address, self.subnet.prefixlen)), self.router.address, hosts_file)
             for guest in host.guests:
                 guest.define(image)
+            libvirtd.keep_capabilities(host.state_dir)
 
     def _take_down(self) -> None:
         _remove(self.state)

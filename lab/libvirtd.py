@@ -1,5 +1,6 @@
 """libvirtd and virtlogd of one host: its configuration, its daemons, the network that is there before anybody comes."""
 
+import os
 import shutil
 import signal
 import xml.etree.ElementTree as ET
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import libvirt
 
+from lab import guest_image
 from lab.errors import LabError
 from lab.processes import ProcessId, end, identify
 
@@ -27,6 +29,7 @@ log_outputs = "2:file:/var/log/libvirt/libvirtd.log"
 """
 SOCKET = Path("root/run/libvirt/libvirt-sock")  # under the host's state_dir
 PID_FILES = {name: Path(f"root/run/libvirt/{name}.pid") for name in ("libvirtd", "virtlogd")}
+CAPABILITIES = Path("root/var/cache/libvirt/qemu/capabilities")
 Run = Callable[[list[str]], object]
 
 
@@ -37,6 +40,31 @@ def configure(state_dir: Path) -> None:
     filters = Path("/etc/libvirt/nwfilter")
     if filters.is_dir():  # libvirt-daemon-config-nwfilter: the stock filters, such as clean-traffic
         shutil.copytree(filters, etc / "nwfilter")
+
+
+def take_capabilities(state_dir: Path) -> None:
+    """Give the host what libvirt found out about this machine's QEMU for another host: finding out takes it 4 s.
+
+    libvirt itself looks again where QEMU, libvirt, the kernel or the CPU is another than then (and on some virtual
+    machines, whose CPUID differs from core to core, now and then without need).
+    """
+    if _known_capabilities().is_dir():
+        shutil.copytree(_known_capabilities(), state_dir / CAPABILITIES)
+
+
+def keep_capabilities(state_dir: Path) -> None:
+    """Put what this host's libvirtd has found out into the cache, each file in one step."""
+    _known_capabilities().mkdir(parents=True, exist_ok=True)
+    for path in (state_dir / CAPABILITIES).glob("*.xml"):
+        known = _known_capabilities() / path.name
+        if not known.exists() or known.read_bytes() != path.read_bytes():
+            new = known.with_suffix(f".new-{os.getpid()}")
+            shutil.copyfile(path, new)
+            new.replace(known)
+
+
+def _known_capabilities() -> Path:
+    return guest_image.cache_directory() / "capabilities"
 
 
 def start(state_dir: Path, name: str, run: Run) -> None:

@@ -67,6 +67,13 @@ def set_state(namespace: str, link: str, state: str) -> None:
         connection.link("set", index=_index(connection, link), state=state)
 
 
+def delete(namespace: str, link: str) -> None:
+    """`ip link delete`; nothing happens where there is no such link. Of a veth pair, both ends go."""
+    with route(namespace) as connection:
+        for index in connection.link_lookup(ifname=link):
+            connection.link("del", index=index)
+
+
 def mac_address(namespace: str, link: str) -> str:
     with route(namespace) as connection:
         return str(connection.link("get", ifname=link)[0].get_attr("IFLA_ADDRESS"))

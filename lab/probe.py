@@ -54,6 +54,8 @@ class Probe(LabMachine):
 
     def _remove(self) -> None:
         inode = namespaces.path(self.namespace).stat().st_ino
+        # The kernel takes a namespace's links apart some time after its deletion; the bridge shall be rid of the port now.
+        links.delete(self.host.namespace, self.name)
         processes.end_all(inodes={inode}, mark=None)
         namespaces.delete(self.state, self.namespace)
         shutil.rmtree(self.state_dir, ignore_errors=True)
