@@ -1,0 +1,73 @@
+"""`make demo`: two KVM hosts with a guest each, and the panel over them, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from lab.lab import Lab
+from lab.panel import ADMIN, LabPanel
+
+
+def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    demo = actions.add_parser("demo", help="the whole product: hosts, guests and the panel, until Ctrl-C")
+    demo.add_argument("--port", type=int, default=8080, help="of the panel on 127.0.0.1 (default 8080)")
+    demo.add_argument("--hosts", type=int, default=2, help="how many KVM hosts (default 2)")
+    demo.set_defaults(action=run)
+    return demo
+
+
+def run(arguments: argparse.Namespace) -> int:
+    begun = time.monotonic()
+
+    def tell(part: str) -> None:
+        print(f"{time.monotonic() - begun:5.1f} s  {part}", flush=True)
+
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    lab = Lab(arguments.prefix, hosts=arguments.hosts, guests_per_host=1, progress=tell)
+    try:
+        with lab:
+            _show(lab, LabPanel(lab, port=arguments.port, progress=tell), tell)
+    except KeyboardInterrupt:
+        print("Everything is down.")
+    return 0
+
+
+def _show(lab: Lab, panel: LabPanel, tell: Callable[[str], None]) -> None:
+    try:
+        panel.up()
+        for host in lab.hosts:
+            panel.enrol(host)
+        tell("guests: start")
+        lab.start_guests()
+        tell("ready")
+        _greet(panel)
+        signal.pause()
+    finally:
+        # A second Ctrl-C must not leave half of it behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("\nTaking everything down …", flush=True)
+        panel.down()
+
+
+def _as_ctrl_c(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _greet(panel: LabPanel) -> None:
+    hosts = ", ".join(f"{host.name} (guest {host.guests[0].name})" for host in panel.lab.hosts)
+    print(
+        f"""
+  The panel is at   {panel.url}
+  Log in as         {ADMIN}
+  Password          {panel.password}
+
+  KVM hosts of their own: {hosts}.
+  Try: open {panel.lab.hosts[0].name}, "New network", NAT; then plug its guest into it and watch the lease appear.
+  Ctrl-C takes everything down.
+""",
+        flush=True,
+    )

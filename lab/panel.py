@@ -1,0 +1,190 @@
+"""The whole product in a lab: Redis, web, worker, collector, and an agent on each host, enrolled as a person would.
+
+The panel's programs live in the namespace `panel` on the lab's LAN, so cutting a host off really cuts its agent off.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab.database import Database
+from lab.errors import LabError
+from lab.host import LabHost
+from lab.lab import Lab
+from lab.redis_server import RedisConfiguration
+from lab.supervisor import Service
+
+ROOT = Path(__file__).resolve().parent.parent
+LAN_PORT = 8000
+ADMIN = "admin"
+
+
+class LabPanel:
+    """The panel on a lab that is up.
+
+    port: on this machine's 127.0.0.1, 0 for any free one. database_url: SQLite in the lab's directory when not given.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        port: int = 0,
+        database_url: str = "",
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.lab = lab
+        self.directory = lab.panel.state_dir
+        self.redis = RedisConfiguration(self.directory / "redis", lab.panel.address)
+        self.database_url = database_url or f"sqlite:///{self.directory}/db.sqlite3"
+        self.password = secrets.token_urlsafe(12)
+        self.services: dict[str, Service] = {}
+        self._progress = progress
+        self._secret_key = secrets.token_urlsafe(40)
+        self._socket = _listen(port)
+
+    @property
+    def url(self) -> str:
+        """For a browser on this machine."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    @property
+    def lan_url(self) -> str:
+        """For the agents."""
+        return f"http://{self.lab.panel.address}:{LAN_PORT}"
+
+    def up(self) -> None:
+        """Start everything and wait until a page is answered."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._progress("panel: Redis, database, keys")
+        self._service("redis", self.redis.argv(), {})
+        self.manage("make_signing_key")
+        self.manage("migrate", "--verbosity=0")
+        self.manage("add_user", ADMIN, "--role=operator", "--password-stdin", input=self.password)
+        self._progress("panel: web, worker, collector")
+        python = sys.executable
+        self._service("worker", [python, "manage.py", "worker"], self.environment())
+        self._service("collector", [python, "manage.py", "collector"], self.environment())
+        web = [python, "-m", "lab.serve", str(self._socket.fileno()), str(self.lab.panel.address), str(LAN_PORT)]
+        self._service("web", web, self.web_environment(), pass_fds=(self._socket.fileno(),))
+        self.wait_for_page()
+
+    def down(self) -> None:
+        """Stop everything; the lab's own take-down removes the files."""
+        for service in reversed(self.services.values()):
+            service.down()
+        self._socket.close()
+
+    def enrol(self, host: LabHost) -> Service:
+        """Enrol a host by the same path as a person: token, agent, fingerprint compared, approved. Starts its agent."""
+        self._progress(f"{host.name}: enrol and start the agent")
+        token = self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
+        enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", "--token-stdin"]
+        said = host.run(enrol, input=token, timeout=60).stdout
+        found = re.search(r"(?:[0-9a-f]{4}[ :]?){8,}", said)
+        if found is None:
+            raise LabError(f"{host.name}'s agent printed no fingerprint: {said}", "Run kvmagent enrol on it by hand.")
+        self.manage("approve_host", host.name, f"--fingerprint={found.group().strip()}", f"--by={ADMIN}")
+        return self.start_agent(host)
+
+    def start_agent(self, host: LabHost) -> Service:
+        """The agent of an enrolled host, kept running."""
+        name = f"agent-{host.name}"
+        log = self.directory / f"{name}.log"
+        service = Service(name, lambda: host.popen([sys.executable, "-m", "kvmagent", "run"], log=log))
+        self.services[name] = service
+        service.up()
+        return service
+
+    def manage(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+        """`manage.py …` with the worker's rights; LabError with what it said when it fails."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.lab.panel.environment() | self.environment(),
+            input=input,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise LabError(f"manage.py {arguments[0]} failed: {done.stderr.strip()}", f"Look at {self.directory}.")
+        return done
+
+    def database(self) -> Database:
+        """The panel's database, to look at rows."""
+        return Database(self.database_url)
+
+    def wait_for_page(self, timeout: float = 60) -> None:
+        """Until the web process answers."""
+        self._wait(self._page_is_answered, f"The web process does not answer; read {self.directory}/web.log.", timeout)
+
+    def wait_for_facts(self, host: LabHost, timeout: float = 60) -> None:
+        """Until the panel has what the host's agent found."""
+        with self.database() as database:
+
+            def there() -> bool:
+                return database.rows("SELECT facts_at FROM hosts_host WHERE name = %s", host.name) not in (
+                    [],
+                    [(None,)],
+                )
+
+            self._wait(there, f"No facts came; read {self.directory}/agent-{host.name}.log.", timeout)
+
+    def _page_is_answered(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/login/", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # refused or reset while it starts; HTTPError is one too
+            return False
+
+    def _wait(self, condition: Callable[[], bool], otherwise: str, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                raise LabError(f"Waited {timeout:.0f} s in vain.", otherwise)
+            time.sleep(0.05)
+
+    def environment(self) -> dict[str, str]:
+        """Of the worker and the collector: they hold the signing key and Redis' administrator."""
+        hosts = ["localhost", "127.0.0.1", str(self.lab.panel.address)]
+        return {
+            "KVMPANEL_SECRET_KEY": self._secret_key,
+            "KVMPANEL_ALLOWED_HOSTS": json.dumps(hosts),
+            "KVMPANEL_DATABASE_URL": self.database_url,
+            "KVMPANEL_REDIS_URL": self.redis.worker_url,
+            "KVMPANEL_AGENT_REDIS_URL": self.redis.agent_url,
+            "KVMPANEL_SIGNING_KEY": str(self.directory / "signing_key.pem"),
+            "KVMPANEL_SIGNING_PUBLIC_KEY": str(self.directory / "signing_key.pub"),
+        }
+
+    def web_environment(self) -> dict[str, str]:
+        """Of the web process: no signing key, and a Redis user that may only nudge."""
+        return self.environment() | {
+            "KVMPANEL_REDIS_URL": self.redis.web_url,
+            "KVMPANEL_SIGNING_KEY": "/nonexistent/only-the-worker-signs",
+        }
+
+    def _service(self, name: str, argv: list[str], environment: dict[str, str], **popen: Any) -> None:
+        log = self.directory / f"{name}.log"
+        self.services[name] = Service(
+            name, lambda: self.lab.panel.popen(argv, log=log, cwd=ROOT, env=environment, **popen)
+        )
+        self.services[name].up()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise LabError(f"Port {port} of 127.0.0.1 is taken: {error}.", "Choose another with --port.") from None
