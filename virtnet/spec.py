@@ -80,6 +80,25 @@ class NetworkSpec(BaseModel):
     name: NetworkName
 
     @classmethod
+    def examples(cls) -> tuple[NetworkSpec, ...]:
+        """A spec for each line that the mode has in the comparison of the modes: one, unless a choice inside the mode
+        decides who reaches whom."""
+        raise NotImplementedError
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        """Values for an empty form that would work on this host, by field."""
+        raise NotImplementedError
+
+    def title(self) -> Text:
+        """The mode as it is spoken of, with the choice that matters where it has one."""
+        return self.label
+
+    def effect(self) -> Text:
+        """In one sentence what this very spec means."""
+        return self.summary
+
+    @classmethod
     def matches(cls, network: ET.Element) -> bool:
         """Whether a libvirt <network>, whoever wrote it, is of this mode."""
         raise NotImplementedError
