@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 import libvirt
 
-from benchmarks.browser import Browser
 from lab import LabHost
+from lab.browser import Browser
 from lab.panel import LabPanel
 from virtnet.modes import spec_adapter
 from virtnet.modes.nat import Nat

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 def database_settings(url: str) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def database_settings(url: str) -> dict[str, Any]:
             "NAME": unquote(parts.path[1:]),
             "USER": unquote(parts.username or ""),
             "PASSWORD": unquote(parts.password or ""),
-            "HOST": unquote(parts.hostname or ""),
+            # libpq's own way to name a directory with a unix socket: ?host=/run/postgresql
+            "HOST": parse_qs(parts.query).get("host", [unquote(parts.hostname or "")])[0],
             "PORT": str(parts.port or ""),
             "CONN_HEALTH_CHECKS": True,
             # A page answers 503 within 2 s when the database is away, so a connection may not take longer.

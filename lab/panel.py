@@ -21,6 +21,7 @@ from lab.database import Database
 from lab.errors import LabError
 from lab.host import LabHost
 from lab.lab import Lab
+from lab.postgres import Postgres
 from lab.redis_server import RedisConfiguration
 from lab.supervisor import Service
 
@@ -32,7 +33,7 @@ ADMIN = "admin"
 class LabPanel:
     """The panel on a lab that is up.
 
-    port: on this machine's 127.0.0.1, 0 for any free one. database_url: SQLite in the lab's directory when not given.
+    port: on this machine's 127.0.0.1, 0 for any free one. postgres: PostgreSQL of the lab's own instead of SQLite.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class LabPanel:
         lab: Lab,
         *,
         port: int = 0,
-        database_url: str = "",
+        postgres: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.lab = lab
         self.directory = lab.panel.state_dir
         self.redis = RedisConfiguration(self.directory / "redis", lab.panel.address)
-        self.database_url = database_url or f"sqlite:///{self.directory}/db.sqlite3"
+        self.postgres = Postgres(self.directory / "postgres") if postgres else None
         self.password = secrets.token_urlsafe(12)
         self.services: dict[str, Service] = {}
         self._progress = progress
@@ -63,11 +64,17 @@ class LabPanel:
         """For the agents."""
         return f"http://{self.lab.panel.address}:{LAN_PORT}"
 
+    @property
+    def database_url(self) -> str:
+        return self.postgres.url if self.postgres else f"sqlite:///{self.directory}/db.sqlite3"
+
     def up(self) -> None:
         """Start everything and wait until a page is answered."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self._progress("panel: Redis, database, keys")
         self._service("redis", self.redis.argv(), {})
+        if self.postgres:
+            self._start_postgres(self.postgres)
         self.manage("make_signing_key")
         self.manage("migrate", "--verbosity=0")
         self.manage("add_user", ADMIN, "--role=operator", "--password-stdin", input=self.password)
@@ -107,16 +114,10 @@ class LabPanel:
         return service
 
     def manage(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
-        """`manage.py …` with the worker's rights; LabError with what it said when it fails."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self.lab.panel.environment() | self.environment(),
-            input=input,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        """`manage.py …` on the panel's machine with the worker's rights; LabError with what it said when it fails."""
+        environment = [f"{name}={value}" for name, value in self.environment().items()]
+        program = ["env", f"--chdir={ROOT}", *environment, sys.executable, "manage.py", *arguments]
+        done = self.lab.panel.run(program, check=False, timeout=120, input=input)
         if done.returncode != 0:
             raise LabError(f"manage.py {arguments[0]} failed: {done.stderr.strip()}", f"Look at {self.directory}.")
         return done
@@ -140,6 +141,19 @@ class LabPanel:
                 )
 
             self._wait(there, f"No facts came; read {self.directory}/agent-{host.name}.log.", timeout)
+
+    def _start_postgres(self, postgres: Postgres) -> None:
+        postgres.make()
+        self._service("postgres", postgres.argv(), {})
+
+        def ready() -> bool:
+            try:
+                postgres.create_database()
+            except subprocess.CalledProcessError:
+                return False
+            return True
+
+        self._wait(ready, f"PostgreSQL does not answer; read {self.directory}/postgres.log.", timeout=30)
 
     def _page_is_answered(self) -> bool:
         try:

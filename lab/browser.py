@@ -1,4 +1,4 @@
-"""As much of a browser as a measurement needs: cookies, the CSRF token, redirects seen."""
+"""As much of a browser as a measurement or a load needs: cookies, the CSRF token, redirects seen."""
 
 from __future__ import annotations
 
