@@ -115,12 +115,19 @@ class LabPanel:
 
     def manage(self, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """`manage.py …` on the panel's machine with the worker's rights; LabError with what it said when it fails."""
-        environment = [f"{name}={value}" for name, value in self.environment().items()]
-        program = ["env", f"--chdir={ROOT}", *environment, sys.executable, "manage.py", *arguments]
-        done = self.lab.panel.run(program, check=False, timeout=120, input=input)
-        if done.returncode != 0:
-            raise LabError(f"manage.py {arguments[0]} failed: {done.stderr.strip()}", f"Look at {self.directory}.")
-        return done
+        process = self.lab.panel.popen(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said, complained = process.communicate(input, timeout=120)
+        if process.returncode != 0:
+            raise LabError(f"manage.py {arguments[0]} failed: {complained.strip()}", f"Look at {self.directory}.")
+        return subprocess.CompletedProcess(arguments, 0, said, complained)
 
     def database(self) -> Database:
         """The panel's database, to look at rows."""

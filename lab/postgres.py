@@ -1,4 +1,4 @@
-"""A PostgreSQL of the lab's own, for the panel that a team deploys. It listens on a unix socket in its directory only."""
+"""A PostgreSQL of the lab's own, for the panel that a team deploys. It listens on a unix socket only."""
 
 from __future__ import annotations
 
