@@ -17,12 +17,14 @@ LEASE_SCRIPT = Path(__file__).parent / "probe_lease"
 class Probe(LabMachine):
     """Use it with `with`: inside, it has its lease. name: of its link on the host, so at most 15 characters.
 
-    address: leased. mac: of its card.
+    address: leased. mac: of its card. patience: seconds to wait for a lease (libvirt's own networks take 7 s: their
+    bridge forwards after 4 s, their dnsmasq probes the address for 3 s).
     """
 
     host: LabHost = field(kw_only=True)
     bridge: str = field(kw_only=True)
     mac: str = field(default="", init=False)
+    patience: int = field(default=15, init=False)
 
     def __enter__(self) -> "Probe":
         namespaces.add(self.state, self.namespace)
@@ -42,7 +44,21 @@ class Probe(LabMachine):
         self.state_dir.mkdir(parents=True)
         links.add_cable((self.host.namespace, self.name), (self.namespace, "eth0"), master=self.bridge)
         self.mac = links.mac_address(self.namespace, "eth0")
-        command = ["busybox", "udhcpc", "-f", "-n", "-q", "-t", "15", "-T", "1", "-i", "eth0", "-s", str(LEASE_SCRIPT)]
+        command = [
+            "busybox",
+            "udhcpc",
+            "-f",
+            "-n",
+            "-q",
+            "-t",
+            str(self.patience),
+            "-T",
+            "1",
+            "-i",
+            "eth0",
+            "-s",
+            str(LEASE_SCRIPT),
+        ]
         client = self.run(command, check=False, timeout=60)
         addresses = links.addresses(self.namespace, "eth0")
         if client.returncode != 0 or not addresses:
@@ -54,7 +70,7 @@ class Probe(LabMachine):
 
     def _remove(self) -> None:
         inode = namespaces.path(self.namespace).stat().st_ino
-        # The kernel takes a namespace's links apart some time after its deletion; the bridge shall be rid of the port now.
+        # The kernel takes a namespace's links apart some time after its deletion; the bridge must lose its port now.
         links.delete(self.host.namespace, self.name)
         processes.end_all(inodes={inode}, mark=None)
         namespaces.delete(self.state, self.namespace)

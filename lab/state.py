@@ -101,14 +101,21 @@ def load_all() -> list[State]:
 @contextmanager
 def lock(prefix: str) -> Iterator[None]:
     """One process at a time puts the lab of this prefix up or takes it down; the kernel drops a dead one's lock."""
-    directory(prefix)
+    own = directory(prefix)
     ROOT.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (ROOT / f"{prefix}.lock").open("w") as file:
+    path = ROOT / f"{prefix}.lock"
+    with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise BlockingIOError  # the one before us has just removed this file; another may hold the next one
         except BlockingIOError:
             raise LabError(
                 f"Another process is putting lab “{prefix}” up or taking it down.",
                 "Wait for it, or use another --prefix.",
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            if not own.exists():
+                path.unlink()
