@@ -15,7 +15,8 @@ def check_range(
     network = address.network
     if not 8 <= network.prefixlen <= 30:
         raise SpecError(text("Use a prefix from /8 to /30, such as /24."), field=address_field)
-    if address.is_loopback or address.is_multicast or address.is_link_local or address.is_unspecified:
+    # 0.0.0.0/8 means "this network", 224.0.0.0/3 is multicast and what nobody may use.
+    if address.is_loopback or address.is_link_local or not 0 < address.packed[0] < 224:
         raise SpecError(
             text("%(address)s cannot be the address of a network.", address=address.ip), field=address_field
         )

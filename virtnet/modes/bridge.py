@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, links, network_xml
+from virtnet import checks, links, network_xml, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -72,6 +72,14 @@ class Bridge(NetworkSpec):
         if self.uplink == self.bridge:
             raise SpecError(text("A bridge cannot be a port of itself."), field="uplink")
         return self
+
+    @classmethod
+    def examples(cls) -> tuple[Bridge, ...]:
+        return (cls(name="lan", bridge="br0", uplink="eth0"),)
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        return {"name": suggestions.free_name(facts, "lan"), "bridge": suggestions.host_bridge(facts)}
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

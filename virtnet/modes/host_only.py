@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, network_xml
+from virtnet import checks, network_xml, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
@@ -59,6 +59,18 @@ class HostOnly(NetworkSpec):
     def range_lies_in_the_subnet(self) -> HostOnly:
         check_range(self.host_address, self.first_lease, self.last_lease, address_field="host_address")
         return self
+
+    @classmethod
+    def examples(cls) -> tuple[HostOnly, ...]:
+        return (cls(name="host-only", bridge="virbr1", host_address=IPv4Interface("192.168.77.1/24")),)
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        return {
+            "name": suggestions.free_name(facts, "host-only"),
+            "bridge": suggestions.free_bridge(facts),
+            **suggestions.served_subnet(facts, "host_address"),
+        }
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, links, network_xml
+from virtnet import checks, links, network_xml, suggestions
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import Uplink
 from virtnet.host import Host
@@ -66,6 +66,21 @@ class Macvtap(NetworkSpec):
             ),
         ),
     ] = False
+
+    @classmethod
+    def examples(cls) -> tuple[Macvtap, ...]:
+        return tuple(cls(name="macvtap", uplink="eth0", source_mode=source_mode) for source_mode in cls.source_modes)
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        uplink = suggestions.only_one(facts.uplinks)
+        return {"name": suggestions.free_name(facts, "macvtap"), **({"uplink": uplink} if uplink else {})}
+
+    def title(self) -> Text:
+        return text("macvtap, %(source_mode)s", source_mode=self.source_mode)
+
+    def effect(self) -> Text:
+        return self.source_modes[self.source_mode]
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

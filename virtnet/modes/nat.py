@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, network_xml
+from virtnet import checks, network_xml, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
@@ -64,6 +64,18 @@ class Nat(NetworkSpec):
     def range_lies_in_the_subnet(self) -> Nat:
         check_range(self.gateway, self.first_lease, self.last_lease, address_field="gateway")
         return self
+
+    @classmethod
+    def examples(cls) -> tuple[Nat, ...]:
+        return (cls(name="nat", bridge="virbr1", gateway=IPv4Interface("192.168.77.1/24")),)
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        return {
+            "name": suggestions.free_name(facts, "nat"),
+            "bridge": suggestions.free_bridge(facts),
+            **suggestions.served_subnet(facts, "gateway"),
+        }
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, links, network_xml
+from virtnet import checks, links, network_xml, suggestions
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import PF, VlanTag
 from virtnet.host import Host
@@ -59,6 +59,16 @@ class Sriov(NetworkSpec):
             description=gettext_noop("The card puts guests into this VLAN; they see untagged frames."),
         ),
     ] = None
+
+    @classmethod
+    def examples(cls) -> tuple[Sriov, ...]:
+        return (cls(name="sriov", pf="eth0", numvfs=8),)
+
+    @classmethod
+    def suggest(cls, facts: HostFacts) -> dict[str, str]:
+        pf = suggestions.only_one(tuple(facts.pfs))
+        suggested = {"name": suggestions.free_name(facts, "sriov")}
+        return {**suggested, "pf": pf, "numvfs": str(facts.pfs[pf])} if pf else suggested
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

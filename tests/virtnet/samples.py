@@ -1,0 +1,115 @@
+"""A host and one spec for each case of each mode, for the tests of virtnet."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_interface, ip_network
+from typing import Any
+from uuid import UUID
+
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route
+from virtnet.modes.bridge import Bridge
+from virtnet.modes.host_only import HostOnly
+from virtnet.modes.macvtap import Macvtap
+from virtnet.modes.nat import Nat
+from virtnet.modes.sriov import Sriov
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.spec import NetworkSpec, Problem
+
+OFFICE = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="office")
+OTHER = UUID("99999999-2222-4333-8444-555555555555")
+WEB = DomainRef(uuid=UUID("aaaaaaaa-2222-4333-8444-555555555555"), name="web1")
+
+NAT = Nat(name="office", bridge="virbr1", gateway=IPv4Interface("192.168.77.1/24"))
+HOST_ONLY = HostOnly(name="office", bridge="virbr1", host_address=IPv4Interface("192.168.77.1/24"))
+BRIDGE = Bridge(name="office", bridge="br1", uplink="eth1")
+MACVTAP = Macvtap(name="office", uplink="eth1")
+SRIOV = Sriov(name="office", pf="ens1f0", numvfs=4)
+LEASES = {"first_lease": IPv4Address("192.168.77.100"), "last_lease": IPv4Address("192.168.77.199")}
+
+# One for each file of golden/.
+CASES: dict[str, NetworkSpec] = {
+    "nat-plain": NAT,
+    "nat-leases": NAT.model_copy(update=LEASES),
+    "bridge-uplink": BRIDGE,
+    "bridge-existing": Bridge(name="office", bridge="br0"),
+    "host-only-plain": HOST_ONLY,
+    "host-only-leases": HOST_ONLY.model_copy(update=LEASES),
+    "macvtap-bridge": MACVTAP,
+    "macvtap-vepa": MACVTAP.model_copy(update={"source_mode": "vepa"}),
+    "macvtap-private": MACVTAP.model_copy(update={"source_mode": "private"}),
+    "macvtap-passthrough": MACVTAP.model_copy(update={"source_mode": "passthrough"}),
+    "macvtap-trusted": MACVTAP.model_copy(update={"trust_guest_rx_filters": True}),
+    "sriov-plain": SRIOV,
+    "sriov-vlan": SRIOV.model_copy(update={"vlan": 42}),
+}
+
+
+def link(name: str, **about: Any) -> Link:
+    return Link(name=name, index=about.pop("index", sum(name.encode())), **about)
+
+
+def network(name: str, mode: str, **about: Any) -> NetworkFacts:
+    """A network that somebody else made."""
+    return NetworkFacts(name=name, uuid=about.pop("uuid", OTHER), active=True, mode=mode, **about)
+
+
+def office(spec: NetworkSpec) -> NetworkFacts:
+    """The panel's own network, as it is found once it is applied."""
+    bridge = getattr(spec, "bridge", None)
+    dev = getattr(spec, "uplink", None) or getattr(spec, "pf", None)
+    return NetworkFacts(
+        name="office",
+        uuid=OFFICE.uuid,
+        active=True,
+        mode=spec.mode,
+        bridge=bridge,
+        devs=(dev,) if dev else (),
+        spec=spec.model_dump_json(),
+    )
+
+
+def guest(name: str = "web1", *, networks: tuple[str, ...] = (), state: str = "running") -> DomainFacts:
+    cards = tuple(
+        InterfaceFacts(mac=f"52:54:00:00:00:{number:02x}", type="network", source=source)
+        for number, source in enumerate(networks, 1)
+    )
+    return DomainFacts(name=name, uuid=WEB.uuid, state=state, interfaces=cards)
+
+
+def host(**about: Any) -> HostFacts:
+    """A host on which each sample can be applied: eth0 leads out, eth1 is free, br0 has eth2, ens1f0 is a PF."""
+    known: dict[str, Any] = {
+        "hostname": "kvm1",
+        "iommu": True,
+        "links": (
+            link("lo", addresses=(ip_interface("127.0.0.1/8"), ip_interface("::1/128"))),
+            link(
+                "eth0",
+                addresses=(IPv4Interface("10.0.0.5/24"), IPv6Interface("2001:db8::5/64"), IPv6Interface("fe80::5/64")),
+            ),
+            link("eth1", addresses=(IPv6Interface("fe80::6/64"),)),
+            link("br0", kind="bridge"),
+            link("eth2", master="br0"),
+            link("ens1f0", totalvfs=8, numvfs=0),
+            link("ens1f0v0", pf="ens1f0"),
+            link("wlan0", wireless=True),
+            link("vnet0", kind="tun", master="br0"),
+        ),
+        "routes": (
+            Route(dst=IPv4Network("0.0.0.0/0"), gateway=IPv4Address("10.0.0.1"), dev="eth0"),
+            Route(dst=ip_network("10.0.0.0/24"), dev="eth0"),
+            Route(dst=ip_network("2001:db8::/64"), dev="eth0"),
+        ),
+    }
+    return HostFacts(**(known | about))
+
+
+def host_with(*links: Link, **about: Any) -> HostFacts:
+    """The same host with links added, or put in the place of those with the same name."""
+    names = {one.name for one in links}
+    return host(links=(*(one for one in host().links if one.name not in names), *links), **about)
+
+
+def said(problems: list[Problem]) -> list[tuple[str, str]]:
+    """The field and the sentence of each problem."""
+    return [(problem.field, str(problem.text)) for problem in problems]
