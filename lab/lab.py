@@ -146,6 +146,8 @@ class Lab:
                 raise LabError(f"Lab “{old.prefix}” is up: {who}.", f"{remedy}, or choose another --prefix.")
             tell("remove what a killed lab left")
             _remove(old)
+        elif self.state.directory.exists():
+            self.state.forget()  # a take-down that was killed in its last step, the removal of its files
         namespaces.refuse_foreign(self.state, [machine.namespace for machine in self.machines()])
 
     def _put_up(self, tell: Progress) -> None:
