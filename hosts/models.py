@@ -37,11 +37,12 @@ class Host(models.Model):
     # The channel
     order_seq = models.PositiveBigIntegerField(default=0)  # of the newest Change
     report_seq = models.PositiveBigIntegerField(default=0)  # of the newest Report that was taken
-    stream_id = models.CharField(max_length=40, default="0-0")  # of the newest stream entry that was taken
+    stream_id = models.CharField(max_length=50, default="0-0")  # of the newest stream entry that was taken
     last_report_at = models.DateTimeField(null=True)
     nonce = models.CharField(max_length=100, blank=True)
     nonce_at = models.DateTimeField(null=True)
     pinged_at = models.DateTimeField(null=True)
+    ping_wanted = models.BooleanField(default=False)  # a report is missing, or its facts are not those kept here
 
     # What it found
     facts = models.JSONField(null=True)

@@ -24,6 +24,8 @@ class PanelEnvironment(BaseSettings):
 
     # The panel's own way to Redis (worker and collector: an administrator; web: a user that may only nudge).
     redis_url: str = "redis://127.0.0.1:6379/0"
+    # The worker gives Redis the user `web` with this password; without one there is no such user.
+    web_redis_password: SecretStr = SecretStr("")
     # What an agent is told: where Redis is as seen from the hosts. Its user and password are put in at enrolment.
     agent_redis_url: str = "redis://127.0.0.1:6379/0"
 

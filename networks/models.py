@@ -118,6 +118,7 @@ class Change(models.Model):
     sent_at = models.DateTimeField(null=True)  # the last time
     sends = models.PositiveIntegerField(default=0)
     received_at = models.DateTimeField(null=True)
+    heard_at = models.DateTimeField(null=True)  # the last report about it
     finished_at = models.DateTimeField(null=True)
 
     steps = models.JSONField(default=list)

@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
-from pytest_django import Settings
 
 from hosts.models import Host
 from team.models import Role, RoleBinding, User
@@ -18,11 +17,6 @@ def make_user(name: str, role: Role | None = None) -> User:
     if role is not None:
         RoleBinding.objects.create(user=user, role=role)
     return user
-
-
-@pytest.fixture(autouse=True)
-def _fast_passwords(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
