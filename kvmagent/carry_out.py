@@ -1,0 +1,109 @@
+"""One action on this host: fresh facts, what stands in the way, apply, read back; undo on failure.
+
+The worker and `kvmagent apply` both come through here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kvmagent.facts import read_facts
+from kvmagent.host import LinuxHost, VerbFailed
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from virtnet.actions import AnyAction
+from virtnet.messages import Outcome, Step
+from virtnet.spec import Problem
+from virtnet.text import Text, text
+
+LONGEST_XML = 200_000  # as OrderFinished takes it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of an action; `before` and `after` are the XML of its object, "" when it was not there."""
+
+    outcome: Outcome
+    problems: tuple[Problem, ...] = ()
+    error: Text | None = None
+    before: str = ""
+    after: str = ""
+    steps: tuple[Step, ...] = ()
+
+
+def carry_out(
+    action: AnyAction,
+    libvirt: Libvirt,
+    note: Callable[[Step], None],
+    *,
+    found: Callable[[str], None] = lambda before: None,
+    before: str | None = None,
+) -> Finished:
+    """Carry out `action`, telling each step to `note` as it happens. Never raises for what a host may do.
+
+    `found` is told the XML of the object before anything is touched. `before` is what `found` was told by an earlier
+    try that was interrupted: then this try first looks at what that one left, and finishes it.
+    """
+    steps: list[Step] = []
+
+    def noted(step: Step) -> None:
+        steps.append(step)
+        note(step)
+
+    interrupted = before is not None
+    host = LinuxHost(libvirt, noted)
+    try:
+        facts = read_facts(libvirt)
+        if facts.libvirt_error is not None:
+            raise LibvirtDown(facts.libvirt_error)
+        now = host.describe(action)
+    except (VerbFailed, LibvirtDown) as error:
+        unseen: Outcome = "failed" if interrupted else "refused"
+        return Finished(outcome=unseen, problems=(Problem(text=error.text),), before=before or "")
+    if before is None:
+        before = now
+        found(before)
+    # An object that was there when the order began and is gone now was taken away by the interrupted try itself: that
+    # is no problem, what remains is to finish. Whatever else stands in the way is looked at afresh.
+    taken_away = interrupted and before != "" and now == ""
+    if not taken_away and (problems := action.problems(facts)):
+        outcome: Outcome = "failed" if now != before else "refused"
+        return Finished(outcome=outcome, problems=tuple(problems), before=_cut(before), after=_cut(now))
+
+    why_not = _apply(action, host)
+    if why_not is None:
+        after = _describe(action, host)
+        return Finished(outcome="applied", before=_cut(before), after=_cut(after), steps=tuple(steps))
+    undone = host.undo()
+    after = _describe(action, host)
+    # What an interrupted try did is not on this host's undo stack; only a look tells whether all is as before.
+    outcome = "undone" if undone and (not interrupted or after == before) else "failed"
+    return Finished(outcome=outcome, error=why_not, before=_cut(before), after=_cut(after), steps=tuple(steps))
+
+
+def _apply(action: AnyAction, host: LinuxHost) -> Text | None:
+    """None when it went well, else why it did not."""
+    try:
+        action.apply(host)
+    except (VerbFailed, LibvirtDown) as error:
+        return error.text
+    except Exception as error:
+        # A defect of ours must still be undone and told: an order without an end would wait in the panel for ever.
+        log.exception("%s could not be carried out", action.action)
+        return text("The agent failed: %(error)s. Please report this.", error=f"{type(error).__name__}: {error}")
+    return None
+
+
+def _describe(action: AnyAction, host: LinuxHost) -> str:
+    try:
+        return host.describe(action)
+    except (VerbFailed, LibvirtDown) as error:
+        log.warning("the result of %s could not be read back: %s", action.action, error.text)
+        return ""
+
+
+def _cut(xml: str) -> str:
+    return xml[:LONGEST_XML]

@@ -1,0 +1,50 @@
+"""Reads the facts when something has changed or the panel asks, and sends them when they differ from the last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import UUID
+
+from virtnet.facts import HostFacts
+from virtnet.messages import FactsReport
+
+LEAST_SECONDS = 0.5  # between two readings, however fast a host changes
+
+
+class FactsPublisher:
+    def __init__(self, read: Callable[[], HostFacts], send: Callable[[FactsReport], None]) -> None:
+        self._read = read
+        self._send = send
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._ping: UUID | None = None
+        self._sent = ""  # digest
+
+    def changed(self) -> None:
+        """Something on the host may have changed."""
+        self._wake.set()
+
+    def asked(self, ping: UUID) -> None:
+        """The panel wants the facts, changed or not."""
+        with self._lock:
+            self._ping = ping
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Sends the facts once at the start, then as they change, until `stop` is set."""
+        self._wake.set()
+        while not stop.is_set():
+            self._wake.wait()
+            self._wake.clear()
+            self._publish()
+            stop.wait(LEAST_SECONDS)
+
+    def _publish(self) -> None:
+        with self._lock:
+            ping, self._ping = self._ping, None
+        facts = self._read()
+        digest = facts.digest()
+        if digest != self._sent or ping is not None:
+            self._sent = digest
+            self._send(FactsReport(facts=facts, pong=ping))
