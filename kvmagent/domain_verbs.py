@@ -1,0 +1,102 @@
+"""The verbs on libvirt domains: their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from kvmagent import libvirt_domains
+from kvmagent.libvirt_connection import Libvirt
+from kvmagent.libvirt_domains import LIVE, StillPlugged
+from kvmagent.steps import Steps, VerbFailed
+from virtnet import verbs
+from virtnet.interface import InterfaceSpec
+from virtnet.refs import DomainRef
+from virtnet.text import Text, text
+from virtnet.verbs import Verb
+
+
+class DomainVerbs:
+    def __init__(self, libvirt: Libvirt, steps: Steps) -> None:
+        self._libvirt = libvirt
+        self._steps = steps
+
+    def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None:
+        verb = verbs.attach_interface(domain, interface)
+        with self._steps.doing(verb):
+            found = self._domain(domain)
+            plugged = _plugged(found, interface.mac)
+            for card in plugged.values():
+                if card.get("type") != "network" or libvirt_domains.source(card) != interface.network:
+                    sentence = "%(mac)s is a card of %(guest)s already, on another network. Choose another MAC address."
+                    raise VerbFailed(text(sentence, mac=interface.mac, guest=domain.name))
+            missing = [affect for affect in libvirt_domains.scopes(found) if affect not in plugged]
+            if not missing:
+                self._steps.already_so(verb, self._where(found, interface.mac))
+                return
+            back = verbs.detach_interface(domain, interface.mac)
+            self._steps.push(back, lambda: self._unplug(domain, interface.mac, missing))
+            for affect in missing:
+                libvirt_domains.attach_device(found, interface.libvirt_xml(), affect=affect)
+            self._steps.done(verb, self._where(found, interface.mac))
+
+    def detach_interface(self, domain: DomainRef, mac: str) -> None:
+        verb = verbs.detach_interface(domain, mac)
+        with self._steps.doing(verb):
+            former = _plugged(self._domain(domain), mac)
+            if not former:
+                self._steps.already_so(verb)
+                return
+            back = Verb(
+                text=text("Plug the card %(mac)s of %(domain)s back in.", mac=mac, domain=domain.name),
+                command=verb.command.replace("detach-interface", "attach-interface"),
+            )
+            self._steps.push(back, lambda: self._plug_back(domain, mac, former))
+            # The running guest first: it may refuse, and then nothing has changed.
+            self._unplug(domain, mac, list(former))
+            self._steps.done(verb)
+
+    def _domain(self, domain: DomainRef) -> libvirt.virDomain:
+        found = libvirt_domains.find(self._libvirt.connection(), domain)
+        if found is None:
+            raise VerbFailed(text("The guest %(guest)s is not on this host any more.", guest=domain.name))
+        return found
+
+    @staticmethod
+    def _where(domain: libvirt.virDomain, mac: str) -> Text | None:
+        """Where a card of a running guest hangs, read back."""
+        card = libvirt_domains.card_of(domain, mac, affect=LIVE)
+        target = None if card is None else libvirt_domains.target(card)
+        return None if target is None else text("On the host the card hangs on %(target)s.", target=target)
+
+    def _unplug(self, domain: DomainRef, mac: str, scopes: list[int]) -> bool:
+        """Returns whether there was such a card."""
+        found = self._domain(domain)
+        plugged = {affect: card for affect, card in _plugged(found, mac).items() if affect in scopes}
+        for affect, card in plugged.items():
+            try:
+                libvirt_domains.detach_device(found, card, affect=affect)
+            except StillPlugged as error:
+                sentence = (
+                    "The guest %(guest)s does not let go of the card %(mac)s. A guest that is still booting does so: "
+                    "wait until it is up and try again, or shut it down first."
+                )
+                raise VerbFailed(text(sentence, guest=domain.name, mac=mac)) from error
+        return bool(plugged)
+
+    def _plug_back(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:
+        """Returns whether a card was missing."""
+        found = self._domain(domain)
+        there = _plugged(found, mac)
+        missing = {affect: card for affect, card in former.items() if affect not in there}
+        for affect, card in missing.items():
+            libvirt_domains.attach_device(found, libvirt_domains.new_card_xml(card), affect=affect)
+        return bool(missing)
+
+
+def _plugged(domain: libvirt.virDomain, mac: str) -> dict[int, ET.Element]:
+    """The card of that MAC address: LIVE as it is plugged in now, CONFIG as it will be; LIVE first."""
+    found = {affect: libvirt_domains.card_of(domain, mac, affect=affect) for affect in libvirt_domains.scopes(domain)}
+    return {affect: card for affect, card in found.items() if card is not None}

@@ -1,0 +1,193 @@
+"""Reading HostFacts. Everything is sorted and nothing in it changes by itself, so that the digest tells a change.
+
+libvirtd may be down, may restart in the middle, and may hold documents that nobody foresaw: facts are read all the
+same.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov
+from kvmagent.guest_addresses import GuestAddresses
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from virtnet import read_network
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Versions
+from virtnet.text import Text, text
+
+log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
+GONE = (libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_NO_DOMAIN)
+
+
+NO_VERSIONS = Versions()
+
+
+@dataclass(frozen=True)
+class LibvirtFacts:
+    """The part of the facts that libvirtd tells."""
+
+    versions: Versions = NO_VERSIONS
+    networks: tuple[NetworkFacts, ...] = ()
+    domains: tuple[DomainFacts, ...] = ()
+
+
+# What each connection told when it last answered: shown, with the error, while libvirtd is down.
+_last_known: WeakKeyDictionary[Libvirt, LibvirtFacts] = WeakKeyDictionary()
+
+
+def read_facts(libvirt: Libvirt) -> HostFacts:
+    """All that the panel knows about this host. Never raises for a libvirtd that is down, nor for odd XML.
+
+    While libvirtd is down `libvirt_error` says so, and networks and domains are the last known of this process.
+    """
+    found_links = links.read_links()
+    told, error = _ask(libvirt, found_links)
+    return HostFacts(
+        hostname=socket.gethostname(),
+        versions=told.versions.model_copy(update={"kernel": os.uname().release, "kvmagent": __version__}),
+        iommu=sriov.iommu(),
+        libvirt_error=error,
+        links=found_links,
+        routes=links.read_routes(),
+        networks=told.networks,
+        domains=told.domains,
+    )
+
+
+def read_networks(connection: libvirt.virConnect) -> tuple[NetworkFacts, ...]:
+    """All networks, by name. Raises libvirt.libvirtError."""
+    found = _each(libvirt_networks.list_all(connection), _network)
+    return tuple(sorted(found, key=lambda network: (network.name, network.uuid)))
+
+
+def _ask(libvirt: Libvirt, found_links: tuple[Link, ...]) -> tuple[LibvirtFacts, Text | None]:
+    try:
+        told = _told(libvirt, found_links)
+    except LibvirtDown as error:
+        return _last_known.get(libvirt, LibvirtFacts()), error.text
+    _last_known[libvirt] = told
+    return told, None
+
+
+def _told(shared: Libvirt, found_links: tuple[Link, ...]) -> LibvirtFacts:
+    """Asked twice: libvirtd may have restarted since the last question, which only the question shows."""
+    try:
+        return _read(shared.connection(), found_links)
+    except libvirt.libvirtError as error:
+        log.info("libvirtd broke off, asking again: %s", error)
+    try:
+        return _read(shared.connection(), found_links)
+    except libvirt.libvirtError as error:
+        raise LibvirtDown(
+            text("libvirtd at %(uri)s broke off: %(error)s. Look at its log.", uri=shared.uri, error=str(error))
+        ) from error
+
+
+def _read(connection: libvirt.virConnect, found_links: tuple[Link, ...]) -> LibvirtFacts:
+    networks = read_networks(connection)
+    addresses = GuestAddresses(networks, found_links)
+    domains = _each(libvirt_domains.list_all(connection), lambda domain: _domain(domain, addresses))
+    return LibvirtFacts(
+        versions=_versions(connection),
+        networks=networks,
+        domains=tuple(sorted(domains, key=lambda domain: (domain.name, domain.uuid))),
+    )
+
+
+def _versions(connection: libvirt.virConnect) -> Versions:
+    qemu = _dotted(connection.getVersion()) if connection.getType() == "QEMU" else ""
+    return Versions(libvirt=_dotted(connection.getLibVersion()), qemu=qemu)
+
+
+def _dotted(version: int) -> str:
+    """libvirt's 1000000 * major + 1000 * minor + release, as 9.0.0."""
+    return f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+
+
+def _each(objects: list[libvirt.virNetwork | libvirt.virDomain], read: Callable[..., Found]) -> list[Found]:
+    """What each says about itself. One that vanished meanwhile, or that cannot be read, does not hide the others."""
+    found = []
+    for one in objects:
+        try:
+            found.append(read(one))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in GONE:
+                raise
+        except (ET.ParseError, ValueError) as error:
+            log.warning("%s cannot be read: %s", one.name(), error)
+    return found
+
+
+def _network(network: libvirt.virNetwork) -> NetworkFacts:
+    active = bool(network.isActive())
+    persistent = bool(network.isPersistent())
+    return read_network.read(
+        libvirt_networks.inactive_xml(network),
+        active=active,
+        persistent=persistent,
+        autostart=persistent and bool(network.autostart()),
+        leases=libvirt_networks.leases(network) if active else (),
+    )
+
+
+def _domain(domain: libvirt.virDomain, addresses: GuestAddresses) -> DomainFacts:
+    live, inactive = libvirt_domains.live_xml(domain), libvirt_domains.inactive_xml(domain)
+    agent = addresses.told_by_agent(domain, live)
+    return DomainFacts(
+        name=domain.name()[: read_network.LONGEST_NAME],
+        uuid=libvirt_domains.uuid(domain),
+        state=libvirt_domains.state(domain),
+        persistent=inactive is not None,
+        interfaces=tuple(
+            _interface(card, live=is_live, persistent=stays, addresses=addresses, agent=agent)
+            for card, is_live, stays in _cards(live, inactive)
+        ),
+    )
+
+
+def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, bool, bool]]:
+    """Each card with (plugged in now, there after the next start). A card that changes at the next start is two."""
+    waiting = libvirt_domains.cards(inactive)
+    found = []
+    for card in libvirt_domains.cards(live):
+        same = next((other for other in waiting if _same(card, other)), None)
+        if same is not None:
+            waiting.remove(same)
+        found.append((card, True, same is not None))
+    return found + [(card, False, True) for card in waiting]
+
+
+def _same(card: ET.Element, other: ET.Element) -> bool:
+    return all(
+        said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.source, lambda one: one.get("type"))
+    )
+
+
+def _interface(
+    card: ET.Element, *, live: bool, persistent: bool, addresses: GuestAddresses, agent: GuestAddresses.ByMac
+) -> InterfaceFacts:
+    mac = libvirt_domains.mac(card)
+    source, model, link = card.find("source"), card.find("model"), card.find("link")
+    return InterfaceFacts(
+        mac=mac,
+        type=card.get("type", ""),
+        source=libvirt_domains.source(card),
+        source_mode=source.get("mode") if source is not None and card.get("type") == "direct" else None,
+        target=libvirt_domains.target(card) if live else None,
+        model=model.get("type") if model is not None else None,
+        link_up=link is None or link.get("state") != "down",
+        live=live,
+        persistent=persistent,
+        addresses=addresses.of(mac, agent) if live else (),
+    )

@@ -1,0 +1,136 @@
+"""The host's `table inet kvmpanel`: loaded whole in one transaction, kept in a file for the next boot, read back.
+
+virtnet.firewall writes the text; nothing here knows what a rule means.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from virtnet.firewall import TABLE
+from virtnet.text import Text, text
+
+NFT_SECONDS = 10.0
+
+
+class FirewallFailed(Exception):
+    """nft refused, or did something else than it was asked; `text` says what."""
+
+    def __init__(self, sentence: Text) -> None:
+        super().__init__(str(sentence))
+        self.text = sentence
+
+
+@dataclass(frozen=True)
+class Former:
+    """The table and its file as they were: text that `nft -f -` takes; None where there was none."""
+
+    table: str | None
+    file: bytes | None
+
+
+class Firewall:
+    """`file`: where the table's text lies for the next boot (kvmpanel.nft, loaded before libvirtd starts)."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def now(self) -> Former:
+        """What is loaded and what lies in the file. Raises FirewallFailed."""
+        return Former(table=_listed(), file=self._file.read_bytes() if self._file.exists() else None)
+
+    def holds(self, ruleset: str, now: Former) -> bool:
+        """Whether the kernel and the file both hold this very text."""
+        return now.table is not None and _body(now.table) == _body(ruleset) and now.file == ruleset.encode()
+
+    def load(self, ruleset: str) -> None:
+        """Load the text, keep it for the next boot, and count in the kernel that each rule has arrived.
+
+        Raises FirewallFailed, OSError; the table may be loaded then: `restore` puts the former one back.
+        """
+        _nft("-f", "-", text_in=ruleset)
+        _write(self._file, ruleset.encode())
+        wanted, found = _rules_in(ruleset), _rules_loaded()
+        if wanted != found:
+            raise FirewallFailed(
+                text(
+                    "The table inet %(table)s holds %(found)s rules where %(wanted)s were loaded.",
+                    table=TABLE,
+                    found=sum(found.values()),
+                    wanted=sum(wanted.values()),
+                )
+            )
+
+    def restore(self, former: Former) -> None:
+        """Put a former table and file back. Raises FirewallFailed, OSError."""
+        if former.table is None:
+            _nft("-f", "-", text_in=f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
+        else:
+            _nft("-f", "-", text_in=f"add table inet {TABLE}\ndelete table inet {TABLE}\n{former.table}")
+        if former.file is None:
+            self._file.unlink(missing_ok=True)
+        else:
+            _write(self._file, former.file)
+
+
+def _listed() -> str | None:
+    """The table as nft lists it; None when there is no such table."""
+    # Two questions, for nft's answer to a table that is not there is a sentence that changes with its version.
+    tables = json.loads(_nft("-j", "list", "tables"))["nftables"]
+    if not any(one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet" for one in tables):
+        return None
+    return _nft("list", "table", "inet", TABLE)
+
+
+def _rules_loaded() -> Counter[str]:
+    """Chain -> how many rules the kernel holds in it."""
+    listed = json.loads(_nft("-j", "list", "table", "inet", TABLE))["nftables"]
+    return Counter(one["rule"]["chain"] for one in listed if "rule" in one)
+
+
+def _rules_in(ruleset: str) -> Counter[str]:
+    """Chain -> how many rules the text holds in it."""
+    found: Counter[str] = Counter()
+    chain = ""
+    for line in _body(ruleset):
+        if line.startswith("chain "):
+            chain = line.split()[1]
+        elif chain and line != "}" and not line.startswith("type "):
+            found[chain] += 1
+    return found
+
+
+def _body(ruleset: str) -> list[str]:
+    """The lines of the table itself, without the lines that empty it before and without nft's blank ones."""
+    lines = [line.strip() for line in ruleset.splitlines()]
+    return [line for line in lines if line and not line.startswith(("add table", "delete table"))]
+
+
+def _nft(*arguments: str, text_in: str | None = None) -> str:
+    try:
+        done = subprocess.run(
+            ["nft", *arguments], input=text_in, capture_output=True, text=True, timeout=NFT_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise FirewallFailed(text("nft is not installed. Install the package nftables.")) from error
+    except subprocess.TimeoutExpired as error:
+        raise FirewallFailed(text("nft did not answer in %(seconds)s seconds.", seconds=NFT_SECONDS)) from error
+    if done.returncode:
+        raise FirewallFailed(text("nft refused: %(error)s", error=done.stderr.strip().partition("\n")[0]))
+    return done.stdout
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, also when the power fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)

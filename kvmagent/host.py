@@ -1,0 +1,128 @@
+"""LinuxHost: the verbs of virtnet.host, done for real. Each looks first, then does, tells, and can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import libvirt
+
+from kvmagent import libvirt_domains, libvirt_networks, settings
+from kvmagent.domain_verbs import DomainVerbs
+from kvmagent.facts import read_networks
+from kvmagent.firewall import Firewall, Former
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from kvmagent.link_verbs import LinkVerbs
+from kvmagent.network_verbs import NetworkVerbs
+from kvmagent.steps import Steps, VerbFailed
+from virtnet import verbs
+from virtnet.actions import AnyAction, AttachInterface, DetachInterface
+from virtnet.facts import HostFacts
+from virtnet.firewall import NetworkRules
+from virtnet.interface import InterfaceSpec
+from virtnet.messages import Step
+from virtnet.plan import RecordingHost
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.text import text
+from virtnet.verbs import Verb
+
+__all__ = ["LinuxHost", "VerbFailed"]
+
+LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
+
+
+class LinuxHost:
+    """This host, for one action. `note` is told each step as it happens. Each verb raises VerbFailed."""
+
+    def __init__(self, libvirt: Libvirt, note: Callable[[Step], None]) -> None:
+        self._libvirt = libvirt
+        self._steps = Steps(note)
+        self._networks = NetworkVerbs(libvirt, self._steps)
+        self._domains = DomainVerbs(libvirt, self._steps)
+        self._links = LinkVerbs(self._steps)
+        self._firewall = Firewall(settings.state() / "kvmpanel.nft")
+
+    def undo(self) -> bool:
+        """Take back what was done, the last first. True when all of it worked."""
+        return self._steps.undo()
+
+    def describe(self, action: AnyAction) -> str:
+        """XML of the network or domain that the action is about, as it is now; "" when there is none.
+
+        Raises VerbFailed when libvirtd does not say.
+        """
+        try:
+            return self._xml(action)[:LONGEST_DESCRIPTION]
+        except LibvirtDown as error:
+            raise VerbFailed(error.text) from error
+        except libvirt.libvirtError as error:
+            raise VerbFailed(text("libvirt does not show it: %(error)s", error=error)) from error
+
+    def define_network(self, network: NetworkRef, xml: str) -> None:
+        self._networks.define(network, xml)
+
+    def update_network(self, network: NetworkRef, xml: str) -> None:
+        self._networks.update(network, xml)
+
+    def set_autostart(self, network: NetworkRef, autostart: bool) -> None:
+        self._networks.set_autostart(network, autostart)
+
+    def start_network(self, network: NetworkRef) -> None:
+        self._networks.start(network)
+
+    def destroy_network(self, network: NetworkRef) -> None:
+        self._networks.destroy(network)
+
+    def undefine_network(self, network: NetworkRef) -> None:
+        self._networks.undefine(network)
+
+    def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None:
+        self._domains.attach_interface(domain, interface)
+
+    def detach_interface(self, domain: DomainRef, mac: str) -> None:
+        self._domains.detach_interface(domain, mac)
+
+    def add_bridge(self, bridge: str) -> None:
+        self._links.add_bridge(bridge)
+
+    def set_master(self, link: str, bridge: str) -> None:
+        self._links.set_master(link, bridge)
+
+    def set_up(self, link: str) -> None:
+        self._links.set_up(link)
+
+    def set_numvfs(self, pf: str, numvfs: int) -> None:
+        self._links.set_numvfs(pf, numvfs)
+
+    def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
+        verb = verbs.load_firewall(network, "")
+        with self._steps.doing(verb):
+            connection = self._libvirt.connection()
+            # The preview's own way: what was shown is what is loaded.
+            preview = RecordingHost(HostFacts(networks=read_networks(connection)))
+            preview.load_firewall(network, rules)
+            (verb,) = preview.verbs
+            if connection.getType() == "TEST":
+                self._steps.already_so(verb, text("The bridges of libvirt's test driver are not in this kernel."))
+                return
+            former = self._firewall.now()
+            if self._firewall.holds(verb.document, former):
+                self._steps.already_so(verb)
+                return
+            back = Verb(text=text("Put the former firewall table back."), command=verb.command)
+            self._steps.push(back, lambda: self._restore(former))
+            self._firewall.load(verb.document)
+            self._steps.done(verb)
+
+    def _restore(self, former: Former) -> bool:
+        if self._firewall.now() == former:
+            return False
+        self._firewall.restore(former)
+        return True
+
+    def _xml(self, action: AnyAction) -> str:
+        connection = self._libvirt.connection()
+        if isinstance(action, AttachInterface | DetachInterface):
+            domain = libvirt_domains.find(connection, action.domain)
+            return "" if domain is None else str(domain.XMLDesc(0))
+        network = libvirt_networks.find(connection, action.network)
+        return "" if network is None else libvirt_networks.inactive_xml(network)

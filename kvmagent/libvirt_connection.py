@@ -1,0 +1,113 @@
+"""The one connection to libvirtd of this process: opened when first needed, opened again when libvirtd comes back.
+
+libvirt's event loop runs from the first opening on: without it there are no events, and no keepalive, so a hung
+libvirtd would hang us for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import libvirt
+
+from virtnet.text import Text, text
+
+KEEPALIVE_SECONDS = 5  # a libvirtd that answers nothing for three of these is as good as gone
+KEEPALIVE_TRIES = 3
+
+log = logging.getLogger(__name__)
+
+# libvirt prints every error to stderr, also those that are caught and explained, unless it is told otherwise.
+libvirt.registerErrorHandler(lambda _context, _error: None, None)
+
+
+class LibvirtDown(Exception):
+    """libvirtd cannot be reached; `text` says so with the remedy."""
+
+    def __init__(self, sentence: Text) -> None:
+        super().__init__(str(sentence))
+        self.text = sentence
+
+
+class Libvirt:
+    """libvirtd at `uri`; safe to use from many threads.
+
+    `opened` is called with each new connection, `closed` when one has broken; both from whichever thread found out, so
+    they must be quick and must not call `connection()`.
+    """
+
+    def __init__(self, uri: str = "qemu:///system") -> None:
+        self.uri = uri
+        self.opened: list[Callable[[libvirt.virConnect], None]] = []
+        self.closed: list[Callable[[], None]] = []
+        self._connection: libvirt.virConnect | None = None
+        self._lock = threading.Lock()
+
+    def connection(self) -> libvirt.virConnect:
+        """The open connection. Raises LibvirtDown."""
+        with self._lock:
+            if self._connection is not None and not self._connection.isAlive():
+                self._drop()
+            if self._connection is None:
+                self._connection = self._open()
+            return self._connection
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _open(self) -> libvirt.virConnect:
+        _run_event_loop()
+        try:
+            connection = libvirt.open(self.uri)
+            if connection.getType() != "TEST":  # the test driver lives in this process and knows neither
+                connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_TRIES)
+                connection.registerCloseCallback(self._on_close, None)
+            for call in self.opened:
+                call(connection)
+        except libvirt.libvirtError as error:
+            raise LibvirtDown(
+                text(
+                    "libvirtd does not answer at %(uri)s: %(error)s. Start it, e.g. `systemctl start libvirtd`.",
+                    uri=self.uri,
+                    error=str(error).rstrip("."),
+                )
+            ) from error
+        return connection
+
+    def _on_close(self, _connection: libvirt.virConnect, reason: int, _opaque: object) -> None:
+        if reason == libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT:
+            return
+        log.warning("libvirtd at %s has closed the connection", self.uri)
+        for call in self.closed:
+            call()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            connection.close()
+        except libvirt.libvirtError as error:  # a connection that is broken already cannot be closed in order
+            log.debug("closing the connection to libvirtd: %s", error)
+
+
+_event_loop_lock = threading.Lock()
+_event_loop: threading.Thread | None = None
+
+
+def _run_event_loop() -> None:
+    """Start libvirt's event loop, once for each process and before its first connection."""
+    global _event_loop
+    with _event_loop_lock:
+        if _event_loop is None:
+            libvirt.virEventRegisterDefaultImpl()
+            _event_loop = threading.Thread(target=_dispatch_events, name="libvirt-events", daemon=True)
+            _event_loop.start()
+
+
+def _dispatch_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()

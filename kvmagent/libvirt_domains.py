@@ -1,0 +1,177 @@
+"""libvirt's domains and their cards: functions named as libvirt names them, with types.
+
+A domain is found by its UUID, a card by its MAC address. All raise libvirt.libvirtError.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from uuid import UUID
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from virtnet.libvirt_xml import parse
+from virtnet.refs import DomainRef
+
+LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+
+# A guest that is up lets go of a card in well under a second; one that is booting or hangs never does.
+UNPLUG_SECONDS = 20.0
+
+STATES = {  # as `virsh list --all` says them
+    libvirt.VIR_DOMAIN_NOSTATE: "no state",
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "idle",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "in shutdown",
+    libvirt.VIR_DOMAIN_SHUTOFF: "shut off",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
+}
+
+
+class StillPlugged(Exception):
+    """The guest did not let go of its card in time, or refused to."""
+
+
+def list_all(connection: libvirt.virConnect) -> list[libvirt.virDomain]:
+    domains: list[libvirt.virDomain] = connection.listAllDomains(0)
+    return domains
+
+
+def find(connection: libvirt.virConnect, ref: DomainRef) -> libvirt.virDomain | None:
+    """The domain of that UUID, None when there is none."""
+    try:
+        return connection.lookupByUUIDString(str(ref.uuid))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def uuid(domain: libvirt.virDomain) -> UUID:
+    return UUID(domain.UUIDString())
+
+
+def state(domain: libvirt.virDomain) -> str:
+    """running, shut off, paused …"""
+    return STATES.get(domain.state(0)[0], "no state")
+
+
+def live_xml(domain: libvirt.virDomain) -> str | None:
+    """As it runs; None when it does not."""
+    return str(domain.XMLDesc(0)) if domain.isActive() else None
+
+
+def inactive_xml(domain: libvirt.virDomain) -> str | None:
+    """As it will be after its next start; None for a transient domain."""
+    return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain.isPersistent() else None
+
+
+def cards(xml: str | None) -> list[ET.Element]:
+    """The <interface> elements of a domain's XML, in order."""
+    return [] if xml is None else parse(xml).findall("devices/interface")
+
+
+def mac(card: ET.Element) -> str:
+    found = card.find("mac")
+    return "" if found is None else found.get("address", "").lower()
+
+
+def source(card: ET.Element) -> str | None:
+    """The network, bridge, link or PCI address that a card is plugged into."""
+    found = card.find("source")
+    if found is None:
+        return None
+    named = {"network": "network", "bridge": "bridge", "direct": "dev"}.get(card.get("type", ""))
+    if named:
+        return found.get(named)
+    address = found.find("address")
+    if card.get("type") == "hostdev" and address is not None and address.get("type", "pci") == "pci":
+        domain, bus, slot, function = (int(address.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function"))
+        return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+    return found.get("dev")
+
+
+def target(card: ET.Element) -> str | None:
+    """The link on the host that the card hangs on, e.g. vnet3."""
+    found = card.find("target")
+    return None if found is None else found.get("dev")
+
+
+def card_of(domain: libvirt.virDomain, mac_address: str, *, affect: int) -> ET.Element | None:
+    """The card of that MAC address, plugged in now (LIVE) or after the next start (CONFIG)."""
+    xml = live_xml(domain) if affect == LIVE else inactive_xml(domain)
+    return next((card for card in cards(xml) if mac(card) == mac_address), None)
+
+
+def scopes(domain: libvirt.virDomain) -> list[int]:
+    """Where a change of this domain belongs: LIVE when it runs, CONFIG when it is persistent."""
+    return [affect for affect, there in ((LIVE, domain.isActive()), (CONFIG, domain.isPersistent())) if there]
+
+
+def plugged_into(connection: libvirt.virConnect, network_name: str) -> list[str]:
+    """The names of the running guests with a card on the network, sorted."""
+    return sorted(
+        domain.name()
+        for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        if any(card.get("type") == "network" and source(card) == network_name for card in cards(live_xml(domain)))
+    )
+
+
+def attach_device(domain: libvirt.virDomain, xml: str, *, affect: int) -> None:
+    domain.attachDeviceFlags(xml, affect)
+
+
+def detach_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -> None:
+    """Unplug a card; of a running guest, wait until the guest has let go of it.
+
+    Raises StillPlugged when the guest does not within UNPLUG_SECONDS, or says no.
+    """
+    xml = ET.tostring(card, encoding="unicode")
+    if affect != LIVE:
+        domain.detachDeviceFlags(xml, affect)
+        return
+    connection, address = domain.connect(), mac(card)
+    alias = card.find("alias")
+    answered, refused = threading.Event(), threading.Event()
+
+    def removed(_connection: object, _domain: object, device: str, _opaque: object) -> None:
+        if alias is None or device == alias.get("name"):
+            answered.set()
+
+    def removal_failed(_connection: object, _domain: object, device: str, _opaque: object) -> None:
+        if alias is None or device == alias.get("name"):
+            refused.set()
+            answered.set()
+
+    events = [
+        connection.domainEventRegisterAny(domain, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, removed, None),
+        connection.domainEventRegisterAny(
+            domain, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, removal_failed, None
+        ),
+    ]
+    try:
+        domain.detachDeviceFlags(xml, affect)
+        answered.wait(UNPLUG_SECONDS)
+    finally:
+        for event in events:
+            connection.domainEventDeregisterAny(event)
+    if refused.is_set() or card_of(domain, address, affect=LIVE) is not None:
+        raise StillPlugged
+
+
+def new_card_xml(card: ET.Element) -> str:
+    """A card as it was, without what libvirt chooses anew at each plugging (tap, alias, PCI slot, port)."""
+    fresh = copy.deepcopy(card)
+    for chosen in ("target", "alias", "address"):
+        for element in fresh.findall(chosen):
+            fresh.remove(element)
+    if fresh.get("type") == "network":
+        for element in fresh.findall("source"):
+            for port in ("portid", "bridge", "dev", "mode"):
+                element.attrib.pop(port, None)
+    return ET.tostring(fresh, encoding="unicode")

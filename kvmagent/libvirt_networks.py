@@ -1,0 +1,97 @@
+"""libvirt's networks: functions named as libvirt names them, with types.
+
+A network is found by its UUID; its name is for people. All raise libvirt.libvirtError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from uuid import UUID
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from virtnet.facts import Lease
+from virtnet.refs import NetworkRef
+
+
+def list_all(connection: libvirt.virConnect) -> list[libvirt.virNetwork]:
+    networks: list[libvirt.virNetwork] = connection.listAllNetworks(0)
+    return networks
+
+
+def lookup(connection: libvirt.virConnect, ref: NetworkRef) -> libvirt.virNetwork:
+    return connection.networkLookupByUUIDString(str(ref.uuid))
+
+
+def find(connection: libvirt.virConnect, ref: NetworkRef) -> libvirt.virNetwork | None:
+    """The network of that UUID, None when there is none."""
+    return _or_none(lambda: lookup(connection, ref))
+
+
+def find_name(connection: libvirt.virConnect, name: str) -> libvirt.virNetwork | None:
+    return _or_none(lambda: connection.networkLookupByName(name))
+
+
+def define(connection: libvirt.virConnect, xml: str) -> libvirt.virNetwork:
+    """Checked against libvirt's schema first."""
+    return connection.networkDefineXMLFlags(xml, libvirt.VIR_NETWORK_DEFINE_VALIDATE)
+
+
+def uuid(network: libvirt.virNetwork) -> UUID:
+    return UUID(network.UUIDString())
+
+
+def inactive_xml(network: libvirt.virNetwork) -> str:
+    """As it will be after its next start; of a transient network, as it runs."""
+    if not network.isPersistent():
+        return str(network.XMLDesc(0))
+    try:
+        return str(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:  # libvirt's test driver has no flags here
+            raise
+        return str(network.XMLDesc(0))
+
+
+def leases(network: libvirt.virNetwork) -> tuple[Lease, ...]:
+    """The DHCP leases of an active network, in the order of their addresses; none where the driver knows none."""
+    try:
+        found = network.DHCPLeases()
+    except libvirt.libvirtError as error:
+        # No support in the test driver; operation invalid when the network was stopped meanwhile.
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID):
+            return ()
+        raise
+    read = [
+        Lease(
+            mac=(lease["mac"] or "").lower(),
+            address=ip_address(lease["ipaddr"]),
+            hostname=lease["hostname"] or "",
+            expires_at=datetime.fromtimestamp(lease["expirytime"], UTC) if lease["expirytime"] else None,
+        )
+        for lease in found
+    ]
+    return tuple(sorted(read, key=lambda lease: (lease.address.version, int(lease.address), lease.mac)))
+
+
+def replace_range(network: libvirt.virNetwork, old: ET.Element | None, new: ET.Element | None) -> None:
+    """Swap the DHCP range of a running network: libvirt can add and delete ranges, not modify them."""
+    section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+    for command, element in (
+        (libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, old),
+        (libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, new),
+    ):
+        if element is not None:
+            network.update(command, section, 0, ET.tostring(element, encoding="unicode"), live)
+
+
+def _or_none(look: Callable[[], libvirt.virNetwork]) -> libvirt.virNetwork | None:
+    try:
+        return look()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
+            return None
+        raise

@@ -1,0 +1,194 @@
+"""The kernel's links, addresses, routes and neighbours, by netlink (pyroute2's IPRoute) and sysfs."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections import defaultdict
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kvmagent import sriov
+from virtnet.facts import AnyAddress, AnyInterface, Link, Route
+
+MAIN_TABLE = 254
+IFF_UP = 1
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+# Of a tap or a bridge the kernel tells a speed too, but it means nothing.
+WITH_SPEED = {"", "bond", "team", "vlan"}
+# FAILED and INCOMPLETE neighbours are questions without an answer.
+NUD_KNOWN = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # REACHABLE, STALE, DELAY, PROBE, PERMANENT
+
+
+class NoSuchLink(Exception):
+    """This host has no link of that name."""
+
+
+def read_links() -> tuple[Link, ...]:
+    """All links of this network namespace, in the order of their indexes."""
+    with IPRoute() as netlink:
+        messages = sorted(netlink.get_links(), key=lambda message: int(message["index"]))
+        addresses = _addresses(netlink)
+    names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
+    return tuple(_link(message, names, addresses[message["index"]]) for message in messages)
+
+
+def read_routes() -> tuple[Route, ...]:
+    """The routes of the main table, IPv4 first; a route of many paths is one Route for each."""
+    with IPRoute() as netlink:
+        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()}
+        messages = list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET))
+        messages += list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET6))
+    routes = [route for message in messages for route in _routes(message, names)]
+    return tuple(
+        sorted(
+            routes,
+            key=lambda one: (one.dst.version, one.dst.network_address.packed, one.dst.prefixlen, str(one)),
+        )
+    )
+
+
+def read_neighbours() -> dict[str, list[AnyAddress]]:
+    """MAC address -> the IP addresses that the host has seen it answer for; link-local ones left out."""
+    found: dict[str, set[AnyAddress]] = defaultdict(set)
+    with IPRoute() as netlink:
+        for message in netlink.get_neighbours():
+            mac, address = message.get_attr("NDA_LLADDR"), message.get_attr("NDA_DST")
+            if mac and address and message["state"] & NUD_KNOWN:
+                found[mac.lower()].add(ip_address(address))
+    return {
+        mac: sorted((one for one in ips if not one.is_link_local), key=lambda one: (one.version, one.packed))
+        for mac, ips in found.items()
+    }
+
+
+def is_up(link: str) -> bool:
+    """IFF_UP. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        return bool(_find(netlink, link)["flags"] & IFF_UP)
+
+
+def kind(link: str) -> str | None:
+    """IFLA_INFO_KIND, "" for a physical card, None when there is no such link."""
+    with IPRoute() as netlink:
+        try:
+            return _kind(_find(netlink, link))
+        except NoSuchLink:
+            return None
+
+
+def master(link: str) -> str | None:
+    """The link that this one is a port of. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        index = _find(netlink, link).get_attr("IFLA_MASTER")
+        if index is None:
+            return None
+        (message,) = netlink.get_links(index)
+        return str(message.get_attr("IFLA_IFNAME"))
+
+
+def set_state(link: str, *, up: bool) -> None:
+    """ip link set LINK up|down. Raises NoSuchLink, NetlinkError."""
+    with IPRoute() as netlink:
+        netlink.link("set", index=_find(netlink, link)["index"], state="up" if up else "down")
+
+
+def ip_forward() -> str:
+    """net.ipv4.ip_forward, "0" or "1"."""
+    return IP_FORWARD.read_text().strip()
+
+
+def set_ip_forward(value: str) -> None:
+    IP_FORWARD.write_text(value)
+
+
+def _find(netlink: IPRoute, link: str) -> Any:
+    try:
+        found = list(netlink.link("get", ifname=link))
+    except NetlinkError as error:
+        if error.code in (19, 22, 34):  # ENODEV; EINVAL, ERANGE: no name that a link can have
+            raise NoSuchLink(link) from error
+        raise
+    if not found:
+        raise NoSuchLink(link)
+    return found[0]
+
+
+def _kind(message: Any) -> str:
+    return message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or ""
+
+
+def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface]) -> Link:
+    name, kind_of_link = message.get_attr("IFLA_IFNAME"), _kind(message)
+    return Link(
+        name=name,
+        index=message["index"],
+        kind=kind_of_link,
+        master=names.get(message.get_attr("IFLA_MASTER")),
+        mac=(message.get_attr("IFLA_ADDRESS") or "").lower(),
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        up=bool(message["flags"] & IFF_UP),
+        operstate=message.get_attr("IFLA_OPERSTATE") or "",
+        addresses=tuple(addresses),
+        speed=_speed(name) if kind_of_link in WITH_SPEED else None,
+        driver=_linked(sriov.SYS_CLASS_NET / name / "device" / "driver"),
+        pci_address=_pci_address(name),
+        wireless=(sriov.SYS_CLASS_NET / name / "wireless").exists()
+        or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
+        pf=sriov.pf_of(name),
+        totalvfs=sriov.totalvfs(name),
+        numvfs=sriov.numvfs(name),
+    )
+
+
+def _addresses(netlink: IPRoute) -> dict[int, list[AnyInterface]]:
+    found: dict[int, list[AnyInterface]] = defaultdict(list)
+    for message in netlink.get_addr():
+        # On a point-to-point link IFA_ADDRESS is the other end's, IFA_LOCAL ours; IPv6 has only IFA_ADDRESS.
+        address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+        found[message["index"]].append(ip_interface(f"{address}/{message['prefixlen']}"))
+    for addresses in found.values():
+        addresses.sort(key=lambda one: (one.version, one.packed, one.network.prefixlen))
+    return found
+
+
+def _routes(message: Any, names: Mapping[int, str]) -> list[Route]:
+    everything = IPv4Address(0) if message["family"] == socket.AF_INET else IPv6Address(0)
+    dst = ip_network(f"{message.get_attr('RTA_DST') or everything}/{message['dst_len']}")
+    metric = message.get_attr("RTA_PRIORITY")
+    hops = [(hop.get_attr("RTA_GATEWAY"), hop["oif"]) for hop in message.get_attr("RTA_MULTIPATH") or ()]
+    return [
+        Route(dst=dst, gateway=ip_address(gateway) if gateway else None, dev=names.get(oif), metric=metric)
+        for gateway, oif in hops or [(message.get_attr("RTA_GATEWAY"), message.get_attr("RTA_OIF"))]
+    ]
+
+
+def _speed(link: str) -> int | None:
+    """Mbit/s; the kernel answers EINVAL for a link that is down, and -1 where it does not know."""
+    try:
+        speed = int((sriov.SYS_CLASS_NET / link / "speed").read_text())
+    except (OSError, ValueError):
+        return None
+    return speed if speed > 0 else None
+
+
+def _linked(path: Path) -> str | None:
+    try:
+        return path.readlink().name
+    except OSError:
+        return None
+
+
+def _pci_address(link: str) -> str | None:
+    """Of a card on PCI; of a virtio card, the PCI device that carries it."""
+    try:
+        parts = (sriov.SYS_CLASS_NET / link / "device").resolve(strict=True).parts
+    except OSError:
+        return None
+    addresses = [part for part in parts if re.fullmatch(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", part)]
+    return addresses[-1] if addresses else None

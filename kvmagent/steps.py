@@ -1,0 +1,102 @@
+"""What one action did on this host, step by step, and how each step is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import libvirt
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kvmagent.firewall import FirewallFailed
+from kvmagent.libvirt_connection import LibvirtDown
+from kvmagent.links import NoSuchLink
+from virtnet.messages import Step
+from virtnet.text import Text, text
+from virtnet.verbs import Verb
+
+
+class VerbFailed(Exception):
+    """A verb could not be done; `text` says the thing and the remedy."""
+
+    def __init__(self, sentence: Text) -> None:
+        super().__init__(str(sentence))
+        self.text = sentence
+
+
+FAILURES = (VerbFailed, LibvirtDown, FirewallFailed, NoSuchLink, libvirt.libvirtError, NetlinkError, OSError)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """How one step is taken back; `run` returns whether there was something to take back."""
+
+    verb: Verb
+    run: Callable[[], bool]
+
+
+class Steps:
+    """Tells each step as it happens, and keeps the way back."""
+
+    def __init__(self, note: Callable[[Step], None]) -> None:
+        self._note = note
+        self._undo: list[Undo] = []
+
+    @contextmanager
+    def doing(self, verb: Verb) -> Iterator[None]:
+        """Whatever goes wrong inside is told as a failed step and raised as VerbFailed."""
+        try:
+            yield
+        except FAILURES as error:
+            sentence = explained(verb, error)
+            self._tell(verb, "failed", sentence)
+            raise VerbFailed(sentence) from error
+
+    def done(self, verb: Verb, detail: Text | None = None) -> None:
+        self._tell(verb, "done", detail)
+
+    def already_so(self, verb: Verb, detail: Text | None = None) -> None:
+        self._tell(verb, "already-so", detail)
+
+    def push(self, back: Verb, run: Callable[[], bool]) -> None:
+        """Before the thing is done: a connection may break off after libvirtd has done it and before it has said so."""
+        self._undo.append(Undo(back, run))
+
+    def undo(self) -> bool:
+        """Take back what was done, the last first; what cannot be taken back does not stop the rest.
+
+        True when all of it worked.
+        """
+        all_undone = True
+        while self._undo:
+            undo = self._undo.pop()
+            try:
+                if undo.run():
+                    self._tell(undo.verb, "undone")
+            except FAILURES as error:
+                all_undone = False
+                self._tell(undo.verb, "undo-failed", explained(undo.verb, error))
+        return all_undone
+
+    def _tell(
+        self,
+        verb: Verb,
+        outcome: Literal["done", "already-so", "failed", "undone", "undo-failed"],
+        detail: Text | None = None,
+    ) -> None:
+        self._note(Step(text=verb.text, command=verb.command, outcome=outcome, detail=detail))
+
+
+def explained(verb: Verb, error: Exception) -> Text:
+    """The error in a sentence for people."""
+    if isinstance(error, VerbFailed | LibvirtDown | FirewallFailed):
+        return error.text
+    if isinstance(error, NoSuchLink):
+        return text("This host has no link %(link)s any more.", link=error)
+    if isinstance(error, libvirt.libvirtError):
+        return text("libvirt refused (%(command)s): %(error)s", command=verb.command, error=error)
+    if isinstance(error, NetlinkError):
+        return text("The kernel refused (%(command)s): %(error)s", command=verb.command, error=error)
+    return text("It failed (%(command)s): %(error)s", command=verb.command, error=error)
