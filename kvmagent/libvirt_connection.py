@@ -32,16 +32,12 @@ class LibvirtDown(Exception):
 
 
 class Libvirt:
-    """libvirtd at `uri`; safe to use from many threads.
-
-    `opened` is called with each new connection, `closed` when one has broken; both from whichever thread found out, so
-    they must be quick and must not call `connection()`.
-    """
+    """libvirtd at `uri`; safe to use from many threads."""
 
     def __init__(self, uri: str = "qemu:///system") -> None:
         self.uri = uri
-        self.opened: list[Callable[[libvirt.virConnect], None]] = []
-        self.closed: list[Callable[[], None]] = []
+        self._opened: list[Callable[[libvirt.virConnect], None]] = []
+        self._closed: list[Callable[[], None]] = []
         self._connection: libvirt.virConnect | None = None
         self._lock = threading.Lock()
 
@@ -58,6 +54,22 @@ class Libvirt:
         with self._lock:
             self._drop()
 
+    def follow(self, opened: Callable[[libvirt.virConnect], None], closed: Callable[[], None]) -> None:
+        """`opened` is called with the connection that is there and each new one, `closed` when one has broken.
+
+        From whichever thread found out: they must be quick, and must not call `connection()`.
+        """
+        with self._lock:
+            self._opened.append(opened)
+            self._closed.append(closed)
+            if self._connection is not None and self._connection.isAlive():
+                opened(self._connection)
+
+    def unfollow(self, opened: Callable[[libvirt.virConnect], None], closed: Callable[[], None]) -> None:
+        with self._lock:
+            self._opened.remove(opened)
+            self._closed.remove(closed)
+
     def _open(self) -> libvirt.virConnect:
         _run_event_loop()
         try:
@@ -65,7 +77,7 @@ class Libvirt:
             if connection.getType() != "TEST":  # the test driver lives in this process and knows neither
                 connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_TRIES)
                 connection.registerCloseCallback(self._on_close, None)
-            for call in self.opened:
+            for call in self._opened:
                 call(connection)
         except libvirt.libvirtError as error:
             raise LibvirtDown(
@@ -81,7 +93,7 @@ class Libvirt:
         if reason == libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT:
             return
         log.warning("libvirtd at %s has closed the connection", self.uri)
-        for call in self.closed:
+        for call in list(self._closed):
             call()
 
     def _drop(self) -> None:
