@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -263,18 +262,19 @@ def test_guests_and_networks_outlive_libvirtd(lab: Lab) -> None:
         assert host.libvirt().listNetworks() == ["default"]
 
 
-def test_a_program_started_on_a_host_runs_there_under_its_own_pid(lab: Lab, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    process = lab.hosts[1].popen(["sh", "-c", "hostname; exec sleep 1000"], log=log)
-    try:
-        deadline = time.monotonic() + 10
-        while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n":
-            assert time.monotonic() < deadline
-            os.sched_yield()
-        assert log.read_text() == "hostb\n"
-    finally:
+def test_a_program_started_on_a_host_runs_there_under_its_own_pid(lab: Lab) -> None:
+    script = "hostname; echo $$; exec sleep 1000"
+    with lab.hosts[1].popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline(), process.stdout.readline()] == ["hostb\n", f"{process.pid}\n"]
         process.terminate()
-    assert process.wait(timeout=5) == -signal.SIGTERM
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_a_program_started_on_a_host_writes_to_its_log(lab: Lab, tmp_path: Path) -> None:
+    log = tmp_path / "logs/program.log"
+    assert lab.hosts[1].popen(["sh", "-c", "hostname; echo trouble >&2"], log=log).wait(timeout=10) == 0
+    assert log.read_text() == "hostb\ntrouble\n"
 
 
 def test_a_command_that_fails_tells_where_and_what(lab: Lab) -> None:
@@ -288,13 +288,13 @@ def test_a_killed_lab_goes_whole_and_leaves_the_machine_as_it_was(lab: Lab) -> N
     before = machine_state()
     prefix = f"k{os.getpid()}"
     code = f"""if True:
-        import signal
+        import signal, subprocess
         from lab import Lab
         with Lab({prefix!r}, hosts=1) as lab:
             host = lab.hosts[0]
             host.libvirt().networkLookupByName("default").create()
             host.guests[0].start()
-            host.popen(["unshare", "--net", "--mount", "sleep", "1000"])
+            host.popen(["unshare", "--net", "--mount", "tail", "-f", "/dev/null"], stdout=subprocess.DEVNULL)
             print("all up", flush=True)
             signal.pause()
         """
@@ -311,7 +311,7 @@ def test_a_killed_lab_goes_whole_and_leaves_the_machine_as_it_was(lab: Lab) -> N
         Path(f"/proc/{found.pid}/comm").read_text().strip()
         for found in processes.belonging(inodes=inodes, mark=state.mark)
     }
-    assert {"libvirtd", "virtlogd", "dnsmasq", "qemu-system-x86", "sleep", "busybox"} <= names
+    assert {"libvirtd", "virtlogd", "dnsmasq", "qemu-system-x86", "tail", "busybox"} <= names
     down = command_line("down", "--prefix", prefix)
     assert (down.returncode, down.stdout) == (0, f"lab “{prefix}” is down\n")
     assert processes.belonging(inodes=inodes, mark=state.mark) == []
