@@ -64,6 +64,6 @@ def unseal(
     except (ValueError, binascii.Error) as error:
         raise EnvelopeError("not an envelope") from error
     if envelope.purpose != purpose:
-        raise EnvelopeError(f"a {envelope.purpose}, not a {purpose}")
+        raise EnvelopeError(f"sealed as {envelope.purpose}, not as {purpose}")
     verify(signature, envelope.signed_bytes())
     return kind.model_validate_json(envelope.body)

@@ -45,6 +45,15 @@ def link_is_a_port(link: Link, *, field: str, fix: Text, of_another_than: str | 
     return [Problem(text=sentence, fix=fix, field=field)]
 
 
+def link_is_a_bridge(link: Link, *, field: str) -> list[Problem]:
+    if link.kind != "bridge":
+        return []
+    sentence = text("%(link)s is a bridge, and a bridge cannot be a port of another.", link=link.name)
+    return [
+        Problem(text=sentence, fix=text("Use %(link)s as the bridge, without an uplink.", link=link.name), field=field)
+    ]
+
+
 def default_route_on(facts: HostFacts, link: str) -> bool:
     """Whether the host's way out, IPv4 or IPv6, is this link."""
     return any(route.dev == link and route.dst.prefixlen == 0 for route in facts.routes)

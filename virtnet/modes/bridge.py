@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 from pydantic import Field, model_validator
 
 from virtnet import checks, links, network_xml, suggestions
-from virtnet.facts import HostFacts
+from virtnet.facts import HostFacts, Link
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
@@ -117,19 +117,13 @@ class Bridge(NetworkSpec):
             return links.link_is_missing(facts, self.uplink, field="uplink")
         if link.master == self.bridge:
             return []
+        other = text("Use %(bridge)s as the bridge, or another uplink.", bridge=link.master)
         found = [
             *links.link_is_wireless(link, field="uplink", fix=text("Use a cable, or choose NAT.")),
             *links.link_is_no_uplink(link, field="uplink"),
-            *links.link_is_a_port(
-                link,
-                field="uplink",
-                fix=text("Use %(bridge)s as the bridge, or another uplink.", bridge=link.master),
-            ),
+            *links.link_is_a_port(link, field="uplink", fix=other),
+            *links.link_is_a_bridge(link, field="uplink"),
         ]
-        if link.kind == "bridge":
-            sentence = text("%(link)s is a bridge, and a bridge cannot be a port of another.", link=link.name)
-            fix = text("Use %(link)s as the bridge, without an uplink.", link=link.name)
-            found.append(Problem(text=sentence, fix=fix, field="uplink"))
         # The kernel gives a link one receive handler: a bridge's or macvlan's.
         for network in links.networks_on(facts, ref, link.name):
             if network.mode == "macvtap":
@@ -138,13 +132,10 @@ class Bridge(NetworkSpec):
                 )
                 fix = text("Choose another uplink, or undefine %(network)s first.", network=network.name)
                 found.append(Problem(text=sentence, fix=fix, field="uplink"))
-        return [*found, *self._cut_off(facts)]
+        return [*found, *self._cut_off(facts, link)]
 
-    def _cut_off(self, facts: HostFacts) -> list[Problem]:
+    def _cut_off(self, facts: HostFacts, link: Link) -> list[Problem]:
         """A port of a bridge does not answer for the host's addresses any more."""
-        link = facts.link(self.uplink) if self.uplink else None
-        if link is None:
-            return []
         fix = text(
             "Choose another uplink, or move the host's address to the bridge %(bridge)s first.", bridge=self.bridge
         )
@@ -164,7 +155,6 @@ class Bridge(NetworkSpec):
         return [Problem(text=sentence, fix=fix, field="uplink")]
 
     def reachability(self) -> Reachability:
-        host = yes(text("The host is on the same LAN, by its address on the bridge or beside it."))
         guests = yes(text("All taps are ports of one bridge."))
         if self.uplink is None:
             ports = depends(text("As far as the ports lead that the bridge has already."))
@@ -173,7 +163,7 @@ class Bridge(NetworkSpec):
         own_mac = yes(text("The uplink is a port of the guests' bridge; each guest has its own MAC address."))
         return Reachability(
             guest_to_internet=depends(text("Through the LAN's router, like every machine there.")),
-            guest_to_host=host,
+            guest_to_host=yes(text("The host is on the same LAN, by its address on the bridge or beside it.")),
             guest_to_lan=own_mac,
             lan_to_guest=own_mac,
             guest_to_guest=guests,

@@ -1,0 +1,174 @@
+"""The plan of each action: the exact verbs, in order, as a person would type them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface
+
+import pytest
+
+from tests.virtnet.samples import BRIDGE, CASES, HOST_ONLY, MACVTAP, NAT, OFFICE, OTHER, SRIOV, WEB, host, office
+from virtnet import firewall
+from virtnet.actions import (
+    Action,
+    AttachInterface,
+    DefineNetwork,
+    DestroyNetwork,
+    DetachInterface,
+    SetNetworkAutostart,
+    StartNetwork,
+    UndefineNetwork,
+    UpdateNetwork,
+)
+from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.interface import InterfaceSpec
+from virtnet.modes import AnySpec
+from virtnet.plan import plan
+from virtnet.refs import DomainRef, NetworkRef
+
+CARD = InterfaceSpec(network="office", mac="52:54:00:12:34:56")
+DEFINE = [
+    "virsh net-define --validate office.xml",
+    "virsh net-autostart office",
+]
+UPDATE = ["virsh net-define --validate office.xml"]
+REMOVE = ["virsh net-destroy office", "virsh net-undefine office"]
+BRIDGE_LINKS = [
+    "ip link add name br1 type bridge stp_state 0 forward_delay 0",
+    "ip link set eth1 master br1",
+    "ip link set eth1 up",
+    "ip link set br1 up",
+]
+VFS = ["ip link set ens1f0 up", "echo 4 > /sys/class/net/ens1f0/device/sriov_numvfs"]
+TABLE = ["nft -f kvmpanel.nft"]
+START = ["virsh net-start office"]
+
+
+def commands(action: Action, facts: HostFacts | None = None) -> list[str]:
+    return [verb.command for verb in plan(action, facts or host())]
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (NAT, [*DEFINE, *TABLE, *START]),
+        (HOST_ONLY, [*DEFINE, *TABLE, *START]),
+        (BRIDGE, [*BRIDGE_LINKS, *DEFINE, *START]),
+        (
+            CASES["bridge-existing"],
+            [BRIDGE_LINKS[0].replace("br1", "br0"), "ip link set br0 up", *DEFINE, *START],
+        ),
+        (MACVTAP, ["ip link set eth1 up", *DEFINE, *START]),
+        (SRIOV, [*VFS, *DEFINE, *START]),
+    ],
+)
+def test_define(spec: AnySpec, wanted: list[str]) -> None:
+    assert commands(DefineNetwork(network=OFFICE, spec=spec)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (NAT, [*TABLE, *UPDATE]),
+        (HOST_ONLY, [*TABLE, *UPDATE]),
+        (BRIDGE, [*BRIDGE_LINKS, *UPDATE]),
+        (MACVTAP, ["ip link set eth1 up", *UPDATE]),
+        (SRIOV, [*VFS, *UPDATE]),
+    ],
+)
+def test_update(spec: AnySpec, wanted: list[str]) -> None:
+    assert commands(UpdateNetwork(network=OFFICE, spec=spec)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        (NAT, [*REMOVE, *TABLE]),
+        (HOST_ONLY, [*REMOVE, *TABLE]),
+        # What lies beneath stays: others may stand on it.
+        (BRIDGE, REMOVE),
+        (MACVTAP, REMOVE),
+        (SRIOV, REMOVE),
+    ],
+)
+def test_undefine(spec: AnySpec, wanted: list[str]) -> None:
+    assert commands(UndefineNetwork(network=OFFICE, spec=spec)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("action", "command", "sentence"),
+    [
+        (StartNetwork(network=OFFICE), "virsh net-start office", "Start the network office."),
+        (DestroyNetwork(network=OFFICE), "virsh net-destroy office", "Stop the network office."),
+        (
+            SetNetworkAutostart(network=OFFICE, autostart=True),
+            "virsh net-autostart office",
+            "Let the network office start with the host.",
+        ),
+        (
+            SetNetworkAutostart(network=OFFICE, autostart=False),
+            "virsh net-autostart office --disable",
+            "Do not let the network office start with the host.",
+        ),
+        (
+            AttachInterface(domain=WEB, interface=CARD),
+            "virsh attach-device web1 card.xml --live --config",
+            "Plug the card 52:54:00:12:34:56 of web1 into the network office.",
+        ),
+        (
+            DetachInterface(domain=WEB, mac=CARD.mac),
+            "virsh detach-interface web1 network --mac 52:54:00:12:34:56 --live --config",
+            "Unplug the card 52:54:00:12:34:56 from web1.",
+        ),
+    ],
+)
+def test_the_other_actions_are_one_verb(action: Action, command: str, sentence: str) -> None:
+    (verb,) = plan(action, host())
+    assert (verb.command, str(verb.text)) == (command, sentence)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_defined_document_is_the_spec_s(case: str) -> None:
+    action = DefineNetwork.model_validate({"network": OFFICE, "spec": CASES[case]})
+    documents = [verb.document for verb in plan(action, host()) if verb.command.startswith("virsh net-define")]
+    assert documents == [CASES[case].libvirt_xml(OFFICE)]
+
+
+def test_the_card_s_document_is_the_spec_s() -> None:
+    (verb,) = plan(AttachInterface(domain=WEB, interface=CARD), host())
+    assert verb.document == CARD.libvirt_xml()
+
+
+def test_the_table_holds_the_rules_of_the_other_networks_too() -> None:
+    lab = HOST_ONLY.model_copy(update={"name": "lab", "bridge": "virbr9", "host_address": IPv4Interface("10.9.0.1/24")})
+    there = office(lab).model_copy(update={"name": "lab", "uuid": OTHER})
+    verbs = plan(DefineNetwork(network=OFFICE, spec=NAT), host(networks=(there,)))
+    (table,) = (verb.document for verb in verbs if verb.command.startswith("nft"))
+    assert table == firewall.ruleset([NAT.firewall_rules(), lab.firewall_rules()])
+
+
+def test_an_undefined_network_s_rules_leave_the_table() -> None:
+    verbs = plan(UndefineNetwork(network=OFFICE, spec=NAT), host(networks=(office(NAT),)))
+    assert verbs[-1].document == firewall.ruleset([])
+
+
+@pytest.mark.parametrize("spec", ["", "null", "{}", "[[[", '{"mode":"wormhole","name":"a"}', "x" * 10_000])
+def test_a_host_that_reports_an_odd_spec_has_no_rules_for_it_and_still_gets_a_plan(spec: str) -> None:
+    odd = NetworkFacts(name="odd", uuid=OTHER, active=True, mode="nat", spec=spec)
+    verbs = plan(DefineNetwork(network=OFFICE, spec=NAT), host(networks=(odd,)))
+    assert [verb.document for verb in verbs if verb.command.startswith("nft")] == [
+        firewall.ruleset([NAT.firewall_rules()])
+    ]
+
+
+def test_a_foreign_name_is_quoted_as_a_person_would() -> None:
+    odd = NetworkRef(uuid=OTHER, name="a b'; reboot\n")
+    assert commands(StartNetwork(network=odd)) == ["virsh net-start 'a b'\"'\"'; reboot\n'"]
+    guest = DomainRef(uuid=WEB.uuid, name="$(reboot)")
+    assert commands(DetachInterface(domain=guest, mac=CARD.mac))[0].startswith("virsh detach-interface '$(reboot)' ")
+
+
+def test_a_plan_changes_nothing_in_the_facts() -> None:
+    facts = host(networks=(office(NAT),))
+    before = facts.digest()
+    plan(UndefineNetwork(network=OFFICE, spec=NAT), facts)
+    assert facts.digest() == before
