@@ -96,9 +96,9 @@ class LabPanel:
         """Enrol a host by the same path as a person: token, agent, fingerprint compared, approved. Starts its agent."""
         self._progress(f"{host.name}: enrol and start the agent")
         token = self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
-        enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", "--token-stdin"]
-        said = host.run(enrol, input=token, timeout=60).stdout
-        found = re.search(r"(?:[0-9a-f]{4}[ :]?){8,}", said)
+        enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", f"--token={token}"]
+        said = host.run(enrol, timeout=60).stdout
+        found = re.search(r"(?:[0-9a-f]{4} ?){16}", said)
         if found is None:
             raise LabError(f"{host.name}'s agent printed no fingerprint: {said}", "Run kvmagent enrol on it by hand.")
         self.manage("approve_host", host.name, f"--fingerprint={found.group().strip()}", f"--by={ADMIN}")
