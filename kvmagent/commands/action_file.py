@@ -1,0 +1,32 @@
+"""The file that `kvmagent plan` and `kvmagent apply` read: one action as JSON, as the panel would order it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from virtnet.actions import AnyAction
+
+_adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
+
+
+class NoAction(Exception):
+    """The file holds no action; the sentence says why."""
+
+
+def read_action(path: str) -> AnyAction:
+    """`-` is stdin. Raises NoAction."""
+    try:
+        written = sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoAction(f"{path} cannot be read: {error}") from error
+    try:
+        return _adapter.validate_json(written)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in found['loc']) or 'the whole'}: {found['msg']}"
+            for found in error.errors(include_url=False, include_input=False)
+        ]
+        raise NoAction("\n".join([f"{path} holds no action:", *lines])) from error

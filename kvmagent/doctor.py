@@ -1,0 +1,204 @@
+"""What this host lacks for the agent's work, each with its fix. Looks only; changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from kvmagent import panel_checks, sriov
+from kvmagent.check import Check
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from kvmagent.links import IP_FORWARD, read_links
+from virtnet.text import text
+
+KVM = Path("/dev/kvm")
+CPU = Path("/proc/cpuinfo")
+VFIO = Path("/dev/vfio/vfio")
+BR_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+
+
+def examine(libvirt: Libvirt) -> list[Check]:
+    """All checks, in the order in which one would repair."""
+    looks: tuple[Callable[[], Iterator[Check]], ...] = (
+        lambda: _libvirtd(libvirt),
+        _kvm,
+        _programs,
+        _ip_forward,
+        _iommu,
+        _pfs,
+        _docker,
+        _br_netfilter,
+        _firewalld,
+        panel_checks.look,
+    )
+    return [check for look in looks for check in look()]
+
+
+def _libvirtd(libvirt: Libvirt) -> Iterator[Check]:
+    try:
+        version = libvirt.connection().getLibVersion()
+    except LibvirtDown as error:
+        yield Check(name="libvirtd", state="bad", text=error.text, fix=text("systemctl enable --now libvirtd"))
+        return
+    dotted = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+    yield Check(name="libvirtd", state="ok", text=text("libvirtd %(version)s answers.", version=dotted))
+
+
+def _kvm() -> Iterator[Check]:
+    if KVM.exists():
+        yield Check(name="kvm", state="ok", text=text("/dev/kvm is there."))
+        return
+    yield Check(
+        name="kvm",
+        state="warn",
+        text=text("/dev/kvm is missing: guests run without hardware acceleration."),
+        fix=text("Switch virtualization on in the firmware, and load kvm_intel or kvm_amd."),
+    )
+
+
+def _programs() -> Iterator[Check]:
+    for program, package, use in (
+        ("nft", "nftables", "NAT and host-only networks"),
+        ("dnsmasq", "dnsmasq-base", "networks that give leases"),
+    ):
+        if shutil.which(program):
+            yield Check(name=program, state="ok", text=text("%(program)s is installed.", program=program))
+        else:
+            yield Check(
+                name=program,
+                state="bad",
+                text=text("%(program)s is missing: no %(use)s.", program=program, use=use),
+                fix=text("Install the package %(package)s.", package=package),
+            )
+
+
+def _ip_forward() -> Iterator[Check]:
+    if IP_FORWARD.read_text().strip() != "0":
+        yield Check(name="ip_forward", state="ok", text=text("The host forwards IPv4 packets."))
+        return
+    yield Check(
+        name="ip_forward",
+        state="ok",
+        text=text("The host forwards no IPv4 packets yet; libvirt turns that on with the first NAT network."),
+    )
+
+
+def _iommu() -> Iterator[Check]:
+    if sriov.iommu():
+        yield Check(name="iommu", state="ok", text=text("The IOMMU is on."))
+    else:
+        parameter = _iommu_parameter()
+        yield Check(
+            name="iommu",
+            state="warn",
+            text=text("The IOMMU is off: no VF can be given to a guest (SR-IOV)."),
+            fix=text(
+                "Switch it on in the firmware, add %(parameter)s to the kernel's command line, and reboot.",
+                parameter=parameter,
+            ),
+        )
+    if VFIO.exists():
+        yield Check(name="vfio", state="ok", text=text("VFIO is loaded."))
+    else:
+        yield Check(
+            name="vfio",
+            state="warn",
+            text=text("VFIO is not loaded; libvirt needs it for VFs (SR-IOV)."),
+            fix=text("modprobe vfio-pci"),
+        )
+
+
+def _iommu_parameter() -> str:
+    """The kernel's boot parameter for this CPU; https://docs.kernel.org/admin-guide/kernel-parameters.html"""
+    cpu = CPU.read_text()
+    if "GenuineIntel" in cpu:
+        return "intel_iommu=on iommu=pt"
+    return "iommu=pt"  # AMD's and ARM's are on wherever the firmware shows them
+
+
+def _pfs() -> Iterator[Check]:
+    pfs = [link for link in read_links() if link.totalvfs]
+    if not pfs:
+        yield Check(name="pfs", state="warn", text=text("No card of this host offers VFs (SR-IOV)."))
+    for pf in pfs:
+        sentence = text(
+            "%(pf)s offers %(totalvfs)s VFs, %(numvfs)s of them made.",
+            pf=pf.name,
+            totalvfs=pf.totalvfs,
+            numvfs=pf.numvfs or 0,
+        )
+        yield Check(name="pfs", state="ok", text=sentence)
+
+
+def _docker() -> Iterator[Check]:
+    """Docker sets the policy of iptables' FORWARD chain to drop, and a drop is final, whatever our table accepts."""
+    chains = _nft_chains()
+    if chains is None:
+        return
+    drops = any(
+        chain.get("hook") == "forward" and chain.get("policy") == "drop" and chain.get("table") != "kvmpanel"
+        for chain in chains
+    )
+    docker = any(str(chain.get("name", "")).startswith("DOCKER") for chain in chains)
+    if not drops:
+        yield Check(name="forward", state="ok", text=text("No firewall drops forwarded packets by its policy."))
+        return
+    if docker:
+        yield Check(
+            name="forward",
+            state="warn",
+            text=text("Docker's FORWARD chain drops what it does not know: guests' packets too."),
+            fix=text("iptables -I DOCKER-USER -i virbr+ -j ACCEPT; iptables -I DOCKER-USER -o virbr+ -j ACCEPT"),
+        )
+    else:
+        yield Check(
+            name="forward",
+            state="warn",
+            text=text("A chain of another firewall drops forwarded packets by its policy: guests' packets too."),
+            fix=text("Accept the guests' bridges there; `nft list ruleset` shows it."),
+        )
+
+
+def _nft_chains() -> list[dict[str, object]] | None:
+    """None where nft cannot say."""
+    try:
+        done = subprocess.run(["nft", "-j", "list", "chains"], capture_output=True, text=True, timeout=10, check=False)
+        listed = json.loads(done.stdout)["nftables"]
+    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+        return None
+    return [one["chain"] for one in listed if "chain" in one]
+
+
+def _br_netfilter() -> Iterator[Check]:
+    if BR_NETFILTER.exists() and BR_NETFILTER.read_text().strip() == "1":
+        yield Check(
+            name="br_netfilter",
+            state="warn",
+            text=text("br_netfilter is on: packets between guests of one bridge pass the host's iptables rules too."),
+            fix=text("If nothing needs it (Kubernetes does): sysctl net.bridge.bridge-nf-call-iptables=0"),
+        )
+    else:
+        yield Check(name="br_netfilter", state="ok", text=text("br_netfilter is off."))
+
+
+def _firewalld() -> Iterator[Check]:
+    running = any(_comm(process) == "firewalld" for process in Path("/proc").glob("[0-9]*"))
+    if not running:
+        yield Check(name="firewalld", state="ok", text=text("firewalld does not run."))
+        return
+    yield Check(
+        name="firewalld",
+        state="warn",
+        text=text("firewalld runs: it may keep guests from the host's DHCP and DNS."),
+        fix=text("Put the networks' bridges into firewalld's zone libvirt."),
+    )
+
+
+def _comm(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:  # it has ended meanwhile
+        return ""
