@@ -4,24 +4,22 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import libvirt
 import pytest
 
-from lab import Lab, LabError, LabGuest, LabHost, namespaces, prerequisites, processes
-from lab import state as record
+from lab import Lab, LabError, LabGuest, LabHost, LabMachine, namespaces, prerequisites
 
 pytestmark = pytest.mark.lab
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 MAC = "52:54:00:77:00:01"
-ROOT_SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 
 
 def card(network: str, mac: str) -> str:
@@ -51,61 +49,8 @@ def running(guest: LabGuest) -> Iterator[LabGuest]:
         guest.destroy()
 
 
-def pings(machine_run: object, address: object) -> bool:
-    assert callable(machine_run)
-    return bool(machine_run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0)
-
-
-def machine_state() -> dict[str, str]:
-    """What a lab could leave behind in the machine's own namespaces."""
-    commands = {
-        "links": ["ip", "-j", "-d", "link"],
-        "addresses": ["ip", "-o", "addr"],
-        "rules": ["ip", "rule"],
-        "routes": ["ip", "route", "show", "table", "all"],
-        "nftables": ["nft", "list", "ruleset"],
-    }
-    found = {
-        name: subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        for name, command in commands.items()
-    }
-    for name in ROOT_SYSCTLS:
-        path = Path("/proc/sys") / name
-        for file in [path] if path.is_file() else path.rglob("*"):
-            if file.is_file() and os.access(file, os.R_OK) and file.name != "stable_secret":  # unreadable while unset
-                found[str(file)] = file.read_text()
-    found["libvirt"] = str(sorted(Path("/run/libvirt").glob("*")))
-    found["mounts"] = "\n".join(
-        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/netns" not in line
-    )
-    return found
-
-
-def wait_for_line(process: "subprocess.Popen[str]", wanted: str) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if wanted in line:
-            return
-    pytest.fail(f"the process ended before it said {wanted!r}")
-
-
-@contextmanager
-def other_process(code: str) -> Iterator["subprocess.Popen[str]"]:
-    """Another Python that runs `code`; killed with SIGKILL at the end, as a lab's process may be."""
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(timeout=10)
-        assert process.stdout is not None
-        process.stdout.close()  # not read to its end: what the lab started holds it too
-
-
-def command_line(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "lab", *arguments], check=False, capture_output=True, text=True, timeout=60
-    )
+def pings(machine: LabMachine, address: IPv4Address) -> bool:
+    return machine.run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0
 
 
 def test_each_host_has_a_libvirtd_of_its_own(lab: Lab) -> None:
@@ -149,15 +94,15 @@ def test_a_host_sees_its_own_links_only(lab: Lab) -> None:
 
 def test_each_machine_on_the_lan_reaches_the_internet_and_the_hosts(lab: Lab) -> None:
     for machine in (lab.panel, lab.client, *lab.hosts):
-        assert pings(machine.run, lab.internet.address)
-        assert pings(machine.run, lab.hosts[1].address)
+        assert pings(machine, lab.internet.address)
+        assert pings(machine, lab.hosts[1].address)
         page = machine.run(["busybox", "wget", "-qO-", f"http://{lab.internet.address}/"])
         assert page.stdout == "the Internet\n"
     assert str(lab.internet.address) in lab.hosts[0].run(["busybox", "nslookup", "internet.example"]).stdout
 
 
 def test_the_internet_hears_the_router_only(lab: Lab) -> None:
-    assert not pings(lab.internet.run, lab.client.address)
+    assert not pings(lab.internet, lab.client.address)
 
 
 def test_a_card_plugged_into_a_running_guest_takes_a_lease_and_reaches_the_internet(lab: Lab) -> None:
@@ -171,8 +116,8 @@ def test_a_card_plugged_into_a_running_guest_takes_a_lease_and_reaches_the_inter
         status, output = guest.run(f"ping -c1 -W2 {lab.internet.address}")
         assert status == 0, output
         assert guest.run("wget -qO- http://internet.example/") == (0, "the Internet\n")
-        assert pings(host.run, address.ip)
-        assert not pings(lab.client.run, address.ip)
+        assert pings(host, address.ip)
+        assert not pings(lab.client, address.ip)
 
         guest.domain().detachDeviceFlags(card("default", MAC), LIVE)
         assert guest.run("while [ -e /sys/class/net/eth0 ]; do sleep 0.1; done")[0] == 0
@@ -219,8 +164,8 @@ def test_a_probe_takes_a_lease_as_a_guest_would_and_goes_without_trace(lab: Lab)
         with lab.probe(host, "virbr0", "probe1") as probe:
             assert str(probe.address).startswith("192.168.122.")
             assert probe.mac in (host.state_dir / "root/var/lib/libvirt/dnsmasq/virbr0.status").read_text()
-            assert pings(probe.run, lab.internet.address)
-            assert not pings(lab.client.run, probe.address)
+            assert pings(probe, lab.internet.address)
+            assert not pings(lab.client, probe.address)
             sleeper = probe.popen(["sleep", "1000"])
         assert sleeper.wait(timeout=5) == -signal.SIGKILL
         assert not namespaces.path(probe.namespace).exists()
@@ -243,10 +188,10 @@ def test_a_host_that_is_cut_off_loses_its_carrier_until_it_is_reconnected(lab: L
     host.cut_off()
     try:
         assert host.run(["cat", "/sys/class/net/eth0/carrier"]).stdout == "0\n"
-        assert not pings(lab.panel.run, host.address)
+        assert not pings(lab.panel, host.address)
     finally:
         host.reconnect()
-    assert pings(lab.panel.run, host.address)
+    assert pings(lab.panel, host.address)
 
 
 def test_guests_and_networks_outlive_libvirtd(lab: Lab) -> None:
@@ -282,100 +227,6 @@ def test_a_command_that_fails_tells_where_and_what(lab: Lab) -> None:
         lab.hosts[0].run(["ip", "link", "show", "nowhere"])
     assert "on hosta: ip link show nowhere" in failure.value.__notes__[0]
     assert 'Device "nowhere" does not exist' in failure.value.__notes__[0]
-
-
-def test_a_killed_lab_goes_whole_and_leaves_the_machine_as_it_was(lab: Lab) -> None:
-    before = machine_state()
-    prefix = f"k{os.getpid()}"
-    code = f"""if True:
-        import signal, subprocess
-        from lab import Lab
-        with Lab({prefix!r}, hosts=1) as lab:
-            host = lab.hosts[0]
-            host.libvirt().networkLookupByName("default").create()
-            host.guests[0].start()
-            host.popen(["unshare", "--net", "--mount", "tail", "-f", "/dev/null"], stdout=subprocess.DEVNULL)
-            print("all up", flush=True)
-            signal.pause()
-        """
-    with other_process(code) as process:
-        wait_for_line(process, "all up")
-        state = record.load(prefix)
-        assert state is not None
-        assert machine_state() == before
-        assert command_line("down", "--prefix", prefix).returncode == 1  # in use
-        with pytest.raises(LabError, match=f"process {process.pid} uses it"):
-            Lab(prefix, hosts=1).up()
-    inodes = namespaces.inodes(state)
-    names = {
-        Path(f"/proc/{found.pid}/comm").read_text().strip()
-        for found in processes.belonging(inodes=inodes, mark=state.mark)
-    }
-    assert {"libvirtd", "virtlogd", "dnsmasq", "qemu-system-x86", "tail", "busybox"} <= names
-    down = command_line("down", "--prefix", prefix)
-    assert (down.returncode, down.stdout) == (0, f"lab “{prefix}” is down\n")
-    assert processes.belonging(inodes=inodes, mark=state.mark) == []
-    assert [path.name for path in namespaces.DIRECTORY.glob(f"{prefix}-*")] == []
-    assert not state.directory.exists()
-    assert machine_state() == before
-    assert pings(lab.client.run, lab.hosts[0].address)  # the other lab, up all the while, is untouched
-
-
-@pytest.mark.parametrize("part", ["LAN, router", "panel, client", "hosta:", "hostb:"])
-def test_a_lab_killed_while_it_goes_up_is_cleared_by_the_next(part: str) -> None:
-    before = machine_state()
-    prefix = f"u{os.getpid()}"
-    code = f"from lab import Lab; Lab({prefix!r}).up(lambda part: print(part, flush=True))"
-    with other_process(code) as process:
-        wait_for_line(process, part)
-    parts: list[str] = []
-    lab = Lab(prefix, hosts=1, guests_per_host=0)
-    lab.up(parts.append)
-    assert parts[0] == "remove what a killed lab left"
-    assert pings(lab.hosts[0].run, lab.internet.address)
-    lab.down()
-    lab.down()  # safe to repeat
-    assert [path.name for path in namespaces.DIRECTORY.glob(f"{prefix}-*")] == []
-    assert machine_state() == before
-
-
-def test_a_lab_that_was_left_up_is_found_used_and_taken_down_by_command() -> None:
-    prefix = f"c{os.getpid()}"
-    try:
-        assert command_line("up", "--prefix", prefix, "--hosts", "1", "--guests", "0").returncode == 0
-        second = command_line("up", "--prefix", prefix)
-        assert second.returncode == 1
-        assert f"Run: python -m lab down --prefix {prefix}" in second.stderr
-        assert "left up" in command_line("status", "--prefix", prefix).stdout
-        answer = command_line("run", "--prefix", prefix, "hosta", "sh", "-c", "hostname; exit 7")
-        assert (answer.returncode, answer.stdout) == (7, "hosta\n")
-        assert "Choose one of" in command_line("run", "--prefix", prefix, "hostz", "true").stderr
-    finally:
-        assert command_line("down", "--prefix", prefix).returncode == 0
-    assert command_line("status", "--prefix", prefix).returncode == 1
-
-
-def test_it_refuses_a_namespace_that_it_did_not_make_and_leaves_it_alone() -> None:
-    prefix = f"f{os.getpid()}"
-    foreign = f"{prefix}-hosta"
-    subprocess.run(["ip", "netns", "add", foreign], check=True)
-    try:
-        with pytest.raises(LabError, match=f"{foreign} exists that this lab did not make.*ip netns delete"):
-            Lab(prefix, hosts=1).up()
-        assert [path.name for path in namespaces.DIRECTORY.glob(f"{prefix}-*")] == [foreign]
-        assert record.load(prefix) is None
-    finally:
-        subprocess.run(["ip", "netns", "delete", foreign], check=True)
-
-
-def test_a_pid_that_was_given_out_again_is_not_killed() -> None:
-    with subprocess.Popen(["sleep", "1000"]) as bystander:
-        known = processes.identify(bystander.pid)
-        assert known is not None
-        processes.end(processes.ProcessId(known.pid, known.start - 1))
-        assert bystander.poll() is None
-        processes.end(known)
-        assert bystander.wait(timeout=5) == -signal.SIGKILL
 
 
 def test_it_says_that_it_needs_root(monkeypatch: pytest.MonkeyPatch) -> None:
