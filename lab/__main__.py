@@ -1,10 +1,10 @@
-"""`python -m lab up | down | status | run HOST COMMAND…`"""
+"""`python -m lab demo | up | down | status | run HOST COMMAND…`"""
 
 import argparse
 import sys
 import time
 
-from lab import Lab, LabError
+from lab import Lab, LabError, demo
 from lab.host import LabHost
 
 
@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("machine")
     run.add_argument("command", nargs=argparse.REMAINDER)
     run.set_defaults(action=_run)
-    for action in (up, down, status, run):
+    for action in (up, down, status, run, demo.add_parser(actions)):
         action.add_argument("--prefix", default="kp", help="name of the lab (default kp)")
     return parser
 
