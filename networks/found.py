@@ -1,0 +1,116 @@
+"""Rows that follow what a host found: its networks, and the cards of its guests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from pydantic import ValidationError
+
+from hosts.models import Host
+from networks.models import OPEN_STATES, Change, Network, VmInterface
+from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.modes import spec_adapter
+
+LONGEST_MAC = 17
+
+
+def note_facts(host: Host, facts: HostFacts, at: datetime) -> None:
+    """Keeps the facts in the host's row, which the caller saves, and brings the other rows in line."""
+    digest = facts.digest()
+    host.facts_at = at
+    host.ping_wanted = False
+    if digest == host.facts_digest:
+        return
+    host.facts = facts.model_dump(mode="json")
+    host.facts_digest = digest
+    if facts.libvirt_error is None:  # else nothing is known about networks and guests, so nothing is gone either
+        note_networks(host, facts)
+        _note_interfaces(host, facts)
+
+
+def note_networks(host: Host, facts: HostFacts) -> None:
+    """Networks that are gone first, so that their names are free for the ones that were found."""
+    found = _one_of_each(facts.networks)
+    rows = list(Network.objects.filter(host=host, removed_at=None))
+    ours = set(Change.objects.filter(network__in=rows).values_list("network_id", flat=True))
+    waited_for = set(
+        Change.objects.filter(network__in=rows, state__in=OPEN_STATES).values_list("network_id", flat=True)
+    )
+    names = {network.name for network in found.values()}
+    kept: dict[Any, Network] = {}
+    for row in rows:
+        network = found.get(row.uuid)
+        if network is not None and network.name == row.name:
+            kept[row.uuid] = row
+            _note(row, network)
+        elif row.pk in waited_for:
+            kept[row.uuid] = row
+            _note(row, None)
+        elif not row.is_managed or row.pk not in ours or row.name in names or network is not None:
+            Network.objects.filter(pk=row.pk).update(facts=None, removed_at=timezone.now())
+        else:
+            _note(row, None)  # a network of the panel that somebody took away: the page says so
+            kept[row.uuid] = row
+    taken = {row.name for row in kept.values()}
+    for network in found.values():
+        if network.uuid not in kept and network.name not in taken:
+            _make(host, network)
+
+
+def _one_of_each(networks: Iterable[NetworkFacts]) -> dict[Any, NetworkFacts]:
+    """libvirt never has a UUID or a name twice; a hostile host may say so."""
+    names: set[str] = set()
+    found: dict[Any, NetworkFacts] = {}
+    for network in networks:
+        if network.uuid not in found and network.name not in names:
+            names.add(network.name)
+            found[network.uuid] = network
+    return found
+
+
+def _note(row: Network, network: NetworkFacts | None) -> None:
+    facts = network.model_dump(mode="json") if network else None
+    mode = network.mode if network and not row.is_managed else row.mode
+    if (facts, mode) != (row.facts, row.mode):
+        Network.objects.filter(pk=row.pk).update(facts=facts, mode=mode[:40])
+
+
+def _make(host: Host, network: NetworkFacts) -> None:
+    spec = _spec_in(network)
+    Network.objects.create(
+        host=host,
+        uuid=network.uuid,
+        name=network.name,
+        mode=network.mode[:40],
+        spec=spec,
+        facts=network.model_dump(mode="json"),
+    )
+
+
+def _spec_in(network: NetworkFacts) -> dict[str, Any] | None:
+    """The panel's own spec from the network's metadata: of a panel before this one, or of rows that were restored."""
+    if network.spec is None:
+        return None
+    try:
+        return spec_adapter.validate_json(network.spec).model_dump(mode="json")
+    except ValidationError:
+        return None  # of a newer panel, or written by hand: shown as foreign
+
+
+def _note_interfaces(host: Host, facts: HostFacts) -> None:
+    VmInterface.objects.filter(host=host).delete()
+    VmInterface.objects.bulk_create(
+        VmInterface(
+            host=host,
+            domain_uuid=domain.uuid,
+            domain_name=domain.name,
+            mac=card.mac[:LONGEST_MAC],
+            network_name=(card.source or "") if card.type == "network" else "",
+            facts=card.model_dump(mode="json"),
+        )
+        for domain in facts.domains
+        for card in domain.interfaces
+    )

@@ -1,0 +1,291 @@
+"""Every write to networks, guests' cards and changes that a person asks for, and `record_report` for what hosts say.
+
+Each is one transaction with its audit event. Nothing is sent here: the worker is nudged once the transaction stands.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from pydantic import ValidationError
+
+from audit.models import Outcome
+from hosts.models import Host, HostStatus
+from kvmpanel.broker import nudge
+from networks.events import record_change
+from networks.mac_addresses import free_mac, holder
+from networks.models import OPEN_STATES, Change, ChangeState, Network
+from networks.reports import record_report, remove_unmade_network
+from team.models import User
+from team.permissions import check_may_change
+from virtnet.actions import (
+    AnyAction,
+    AttachInterface,
+    DefineNetwork,
+    DestroyNetwork,
+    DetachInterface,
+    SetNetworkAutostart,
+    StartNetwork,
+    UndefineNetwork,
+    UpdateNetwork,
+)
+from virtnet.channel import ORDER_MINUTES
+from virtnet.facts import DomainFacts
+from virtnet.interface import InterfaceSpec
+from virtnet.refs import DomainRef, NetworkRef
+from virtnet.spec import NetworkSpec, Problem
+from virtnet.text import Text, text
+
+__all__ = [
+    "OperationRefused",
+    "attach_interface",
+    "cancel_change",
+    "define_network",
+    "destroy_network",
+    "detach_interface",
+    "free_mac",
+    "record_report",
+    "retry_change",
+    "set_network_autostart",
+    "start_network",
+    "undefine_network",
+    "update_network",
+]
+
+RETRIABLE = (
+    ChangeState.REFUSED,
+    ChangeState.UNDONE,
+    ChangeState.FAILED,
+    ChangeState.EXPIRED,
+    ChangeState.CANCELLED,
+)
+
+
+class OperationRefused(Exception):
+    """Nothing was written; `problems` say why and what to do instead."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(" ".join(str(problem.text) for problem in problems))
+        self.problems = problems
+
+
+def define_network(host: Host, spec: NetworkSpec, *, by: User) -> Change:
+    """Asks the host for a new network. Its row is there from now on, without facts until the host has made it."""
+    identity = uuid4()
+    ref = NetworkRef(uuid=identity, name=spec.name)
+    action = DefineNetwork.model_validate({"network": ref, "spec": spec})
+    try:
+        with transaction.atomic():
+            locked = _lock(host, by)
+            _make_room(locked, spec.name)
+            network = Network.objects.create(
+                id=identity, uuid=identity, host=locked, name=spec.name, mode=spec.mode, spec=_json(spec)
+            )
+            return _request(locked, action, by=by, network=network)
+    except IntegrityError as error:
+        raise _name_is_taken(host, spec.name) from error
+
+
+@transaction.atomic
+def update_network(network: Network, spec: NetworkSpec, *, by: User) -> Change:
+    """Asks for another spec of the same mode and name; the row keeps the old one until the host has applied it."""
+    locked = _lock(network.host, by)
+    if (spec.mode, spec.name) != (network.mode, network.name):
+        raise _refused(
+            text("The mode and the name of %(network)s stay as they are.", network=network.name),
+            text("Make another network for another mode or name."),
+        )
+    action = UpdateNetwork.model_validate({"network": _ref(network), "spec": spec})
+    return _request(locked, action, by=by, network=network)
+
+
+@transaction.atomic
+def start_network(network: Network, *, by: User) -> Change:
+    return _request(_lock(network.host, by), StartNetwork(network=_ref(network)), by=by, network=network)
+
+
+@transaction.atomic
+def destroy_network(network: Network, *, by: User) -> Change:
+    """Stops it; it stays defined."""
+    return _request(_lock(network.host, by), DestroyNetwork(network=_ref(network)), by=by, network=network)
+
+
+@transaction.atomic
+def undefine_network(network: Network, *, by: User) -> Change:
+    """Takes a network of the panel off its host."""
+    locked = _lock(network.host, by)
+    spec = network.read_spec()
+    if spec is None:
+        raise _refused(
+            text("The network %(network)s was not made by the panel.", network=network.name),
+            text("Change it with the tool that made it."),
+        )
+    action = UndefineNetwork.model_validate({"network": _ref(network), "spec": spec})
+    return _request(locked, action, by=by, network=network)
+
+
+@transaction.atomic
+def set_network_autostart(network: Network, autostart: bool, *, by: User) -> Change:
+    action = SetNetworkAutostart(network=_ref(network), autostart=autostart)
+    return _request(_lock(network.host, by), action, by=by, network=network)
+
+
+@transaction.atomic
+def attach_interface(host: Host, domain: DomainFacts, interface: InterfaceSpec, *, by: User) -> Change:
+    """Asks for a new card. A MAC address is given once in the whole fleet: guests move, and LANs span hosts."""
+    locked = _lock(host, by)
+    _check_mac_is_free(locked, domain, interface.mac)
+    action = AttachInterface(domain=_domain_ref(domain), interface=interface)
+    return _request(locked, action, by=by, network=_network_of(locked, interface.network), domain=domain)
+
+
+@transaction.atomic
+def detach_interface(host: Host, domain: DomainFacts, mac: str, *, by: User) -> Change:
+    locked = _lock(host, by)
+    try:
+        action = DetachInterface(domain=_domain_ref(domain), mac=mac)
+    except ValidationError as error:
+        raise _refused(text("%(mac)s is no MAC address.", mac=mac), field="mac") from error
+    source = next((card.source for card in domain.interfaces if card.mac == action.mac), None)
+    return _request(locked, action, by=by, network=_network_of(locked, source or ""), domain=domain)
+
+
+@transaction.atomic
+def cancel_change(change: Change, *, by: User) -> None:
+    """Takes back what was never sent. Compare-and-set: the worker may be sending it at this moment."""
+    check_may_change(by)
+    cancelled = Change.objects.filter(pk=change.pk, state=ChangeState.QUEUED, sends=0)
+    if cancelled.update(state=ChangeState.CANCELLED, finished_at=timezone.now()) != 1:
+        raise _refused(
+            text("It is too late to cancel: the host has been sent this change."),
+            text("Wait for what becomes of it, then change it back."),
+        )
+    change.refresh_from_db()
+    remove_unmade_network(change)
+    record_change(change, Outcome.CANCELLED, by=by)
+    transaction.on_commit(nudge)
+
+
+def retry_change(change: Change, *, by: User) -> Change:
+    """The same action once more, as a new Change, checked against what the host says now."""
+    action = change.read_action()
+    try:
+        with transaction.atomic():
+            locked = _lock(change.host, by)
+            current = Change.objects.get(pk=change.pk)
+            if current.state not in RETRIABLE or current.retries.filter(state__in=OPEN_STATES).exists():
+                raise _refused(text("This change is not one to try again now."), text("Open its page again."))
+            if isinstance(action, DefineNetwork):
+                _make_room(locked, action.network.name)
+                Network.objects.filter(pk=action.network.uuid).update(removed_at=None)
+            domain = locked.read_facts().domain(current.domain_uuid) if current.domain_uuid else None
+            return _request(locked, action, by=by, network=current.network, domain=domain, retry_of=current)
+    except IntegrityError as error:
+        raise _name_is_taken(change.host, change.network.name if change.network else "") from error
+
+
+def _lock(host: Host, by: User) -> Host:
+    """The host's row, held until the transaction ends: seq grows by one, and of two people the second sees the first.
+
+    Raises PermissionDenied, and OperationRefused for a host that takes no orders.
+    """
+    check_may_change(by)
+    locked = Host.objects.select_for_update().get(pk=host.pk)
+    if locked.status != HostStatus.ACTIVE:
+        raise _refused(
+            text("%(host)s takes no orders: it is %(status)s.", host=locked.name, status=locked.get_status_display()),
+            text("Enrol and approve the host first."),
+        )
+    if locked.facts is None:
+        raise _refused(
+            text("%(host)s has not yet said what it has.", host=locked.name), text("Wait for its first report.")
+        )
+    return locked
+
+
+def _request(
+    host: Host,
+    action: AnyAction,
+    *,
+    by: User,
+    network: Network | None,
+    domain: DomainFacts | None = None,
+    retry_of: Change | None = None,
+) -> Change:
+    """The Change and its audit event. `host` comes from _lock."""
+    _check_nothing_stands_before(host, action, network)
+    if problems := action.problems(host.read_facts()):
+        raise OperationRefused(*problems)
+    host.order_seq += 1
+    host.save(update_fields=["order_seq"])
+    change = Change.objects.create(
+        host=host,
+        network=network,
+        domain_uuid=domain.uuid if domain else None,
+        domain_name=domain.name if domain else "",
+        by=by,
+        seq=host.order_seq,
+        action=_json(action),
+        facts_digest=host.facts_digest,
+        not_after=timezone.now() + timedelta(minutes=ORDER_MINUTES),
+        retry_of=retry_of,
+    )
+    record_change(change, Outcome.REQUESTED, by=by)
+    transaction.on_commit(nudge)
+    return change
+
+
+def _check_nothing_stands_before(host: Host, action: AnyAction, network: Network | None) -> None:
+    waiting = Change.objects.filter(host=host, state__in=OPEN_STATES)
+    if waiting.filter(action=_json(action)).exists():
+        raise _refused(
+            text("This very change is waiting for %(host)s already.", host=host.name),
+            text("Wait for what becomes of it."),
+        )
+    if network is not None and waiting.filter(network=network, action__action="undefine-network").exists():
+        raise _refused(
+            text("The network %(network)s is being taken off %(host)s.", network=network.name, host=host.name),
+            text("Wait for what becomes of it."),
+        )
+
+
+def _check_mac_is_free(host: Host, domain: DomainFacts, mac: str) -> None:
+    if owner := holder(mac, other_than=(host, domain.uuid)):
+        guest, where = owner.domain_name, owner.host.name
+        sentence = text("%(mac)s is a card of %(guest)s on %(host)s already.", mac=mac, guest=guest, host=where)
+        raise _refused(sentence, text("Choose another MAC address."), field="mac")
+
+
+def _make_room(host: Host, name: str) -> None:
+    """A network that is gone from the host, and that nobody waits for, gives its name up."""
+    gone = Network.objects.filter(host=host, name=name, removed_at=None, facts=None)
+    gone.exclude(changes__state__in=OPEN_STATES).update(removed_at=timezone.now())
+
+
+def _network_of(host: Host, name: str) -> Network | None:
+    return Network.objects.filter(host=host, name=name, removed_at=None).first()
+
+
+def _ref(network: Network) -> NetworkRef:
+    return NetworkRef(uuid=network.uuid, name=network.name)
+
+
+def _domain_ref(domain: DomainFacts) -> DomainRef:
+    return DomainRef(uuid=domain.uuid, name=domain.name)
+
+
+def _json(model: NetworkSpec | AnyAction) -> dict[str, Any]:
+    return model.model_dump(mode="json")
+
+
+def _name_is_taken(host: Host, name: str) -> OperationRefused:
+    sentence = text("A network %(network)s of %(host)s is there or on its way.", network=name, host=host.name)
+    return _refused(sentence, text("Choose another name."), field="name")
+
+
+def _refused(sentence: Text, fix: Text | None = None, *, field: str = "") -> OperationRefused:
+    return OperationRefused(Problem(text=sentence, fix=fix, field=field))

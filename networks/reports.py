@@ -1,0 +1,198 @@
+"""What becomes of a host's report in the database. Called for reports whose signature holds; see collecting."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from audit.models import Outcome
+from hosts.models import Host
+from kvmpanel.broker import nudge
+from networks.events import record_bad_report, record_change
+from networks.found import note_facts, note_networks
+from networks.models import Change, ChangeState, Network
+from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
+from virtnet.messages import (
+    FactsReport,
+    Heartbeat,
+    OrderFinished,
+    OrderProgress,
+    OrderReceived,
+    OrderRejected,
+    Report,
+)
+from virtnet.text import text
+
+LONGEST_NONCE = 100
+MOST_STEPS = 1000
+LARGEST_SEQ = 2**62
+
+# EXPIRED is the panel's guess about a host that it could not hear; what the host says later is the truth.
+AT_THE_HOST = (ChangeState.SENT, ChangeState.RUNNING, ChangeState.EXPIRED)
+
+
+class ReportRefused(ValueError):
+    """A report that its host may not send; nothing of it was taken."""
+
+
+@transaction.atomic
+def record_report(host: Host, report: Report, *, stream_id: str = "", at: datetime | None = None) -> None:
+    """Takes a report, once: one whose seq is not newer than the last is a replay and changes nothing.
+
+    `stream_id`: of the entry that brought it; `at`: when it was laid there. Raises ReportRefused.
+    """
+    locked = Host.objects.select_for_update().get(pk=host.pk)
+    if report.host != locked.pk:
+        raise ReportRefused(f"speaks for the host {report.host}")
+    if report.seq > LARGEST_SEQ:
+        raise ReportRefused("its number is too large")
+    if report.seq <= locked.report_seq:
+        return
+    at = at or timezone.now()
+    if locked.report_seq and report.seq > locked.report_seq + 1:
+        locked.ping_wanted = True
+        transaction.on_commit(nudge)
+    locked.report_seq = report.seq
+    locked.stream_id = stream_id or locked.stream_id
+    locked.last_report_at = at
+    said = report.report
+    if isinstance(said, Heartbeat):
+        _heartbeat(locked, said, at)
+    elif isinstance(said, FactsReport):
+        note_facts(locked, said.facts, at)
+    locked.save()
+    if not isinstance(said, Heartbeat | FactsReport):
+        _about_an_order(locked, said)
+
+
+def _heartbeat(host: Host, said: Heartbeat, at: datetime) -> None:
+    if len(said.nonce) > LONGEST_NONCE:
+        raise ReportRefused("its nonce is too long")
+    if host.nonce_at is None or (at - host.nonce_at).total_seconds() > 30:
+        transaction.on_commit(nudge)  # it was silent: what waits for it can go
+    host.nonce, host.nonce_at = said.nonce, at
+    if said.facts_digest != host.facts_digest:
+        host.ping_wanted = True
+        transaction.on_commit(nudge)
+
+
+def _about_an_order(host: Host, said: OrderReceived | OrderProgress | OrderFinished | OrderRejected) -> None:
+    change = (
+        Change.objects.filter(pk=said.order, host=host, sends__gt=0).select_related("host", "by", "network").first()
+    )
+    if change is None:
+        record_bad_report(host, f"{said.kind} speaks of the order {said.order}, which this host was never sent")
+    elif isinstance(said, OrderReceived):
+        _received(change)
+    elif isinstance(said, OrderProgress):
+        _progress(change, said)
+    elif isinstance(said, OrderFinished):
+        _finished(change, said)
+    else:
+        _rejected(change, said)
+
+
+def _change_of(host: Host, order: UUID) -> Change | None:
+    sent = Change.objects.filter(pk=order, host=host, sends__gt=0)
+    return sent.select_related("host", "by").first()
+
+
+def _received(change: Change) -> None:
+    now = timezone.now()
+    _set(change, AT_THE_HOST, state=ChangeState.RUNNING, received_at=change.received_at or now, finished_at=None)
+
+
+def _progress(change: Change, said: OrderProgress) -> None:
+    steps = [*change.steps]
+    step = said.step.model_dump(mode="json")
+    if said.number < len(steps):
+        steps[said.number] = step
+    elif len(steps) < MOST_STEPS:
+        steps.append(step)
+    received_at = change.received_at or timezone.now()
+    _set(change, AT_THE_HOST, state=ChangeState.RUNNING, steps=steps, received_at=received_at, finished_at=None)
+
+
+def _finished(change: Change, said: OrderFinished) -> None:
+    now = timezone.now()
+    taken = _set(
+        change,
+        AT_THE_HOST,
+        state=ChangeState(said.outcome),
+        received_at=change.received_at or now,
+        finished_at=now,
+        steps=[step.model_dump(mode="json") for step in said.steps] or change.steps,
+        problems=[problem.model_dump(mode="json") for problem in said.problems],
+        error=said.error.model_dump(mode="json") if said.error else None,
+        before=said.before,
+        after=said.after,
+    )
+    if not taken:
+        if change.state != said.outcome:
+            record_bad_report(change.host, f"calls the order {change.pk} {said.outcome}, which is {change.state}")
+        return
+    change.refresh_from_db()
+    _network_follows(change, applied=said.outcome == "applied")
+    record_change(change, Outcome(said.outcome))
+    transaction.on_commit(nudge)  # the next order of this host may go
+
+
+def _rejected(change: Change, said: OrderRejected) -> None:
+    """Something under this order's id was no good order. Anyone at the broker can bring that about, so it decides
+    nothing: the order is sent again until its time is up."""
+    sentence = text("The host refused what it was sent (%(reason)s).", reason=said.reason)
+    if said.reason != "stale-nonce":
+        Change.objects.filter(pk=change.pk, state=ChangeState.SENT).update(error=sentence.model_dump(mode="json"))
+        record_bad_report(change.host, f"refused what it was sent under the order {change.pk}: {said.reason}")
+    if said.reason == "too-old" and change.not_after < timezone.now():
+        # An agent that knew the order would have answered from its journal, so nothing is being done.
+        expire(change)
+
+
+def expire(change: Change) -> bool:
+    """Ends a change that its host did not take in time; False when it has moved on meanwhile."""
+    rows = Change.objects.filter(pk=change.pk, state=change.state)
+    if rows.update(state=ChangeState.EXPIRED, finished_at=timezone.now()) != 1:
+        return False
+    change.refresh_from_db()
+    remove_unmade_network(change)
+    record_change(change, Outcome.EXPIRED)
+    return True
+
+
+def remove_unmade_network(change: Change) -> None:
+    """The row of a network that was to be defined, and was not."""
+    if change.action.get("action") == "define-network" and change.network_id:
+        Network.objects.filter(pk=change.network_id, facts=None, removed_at=None).update(removed_at=timezone.now())
+
+
+def _network_follows(change: Change, *, applied: bool) -> None:
+    action = change.read_action()
+    if isinstance(action, DefineNetwork) and applied:
+        _bring_back(change, action)
+    elif isinstance(action, DefineNetwork):
+        remove_unmade_network(change)
+        note_networks(change.host, change.host.read_facts())  # one found under that name may have its row now
+    elif isinstance(action, UpdateNetwork) and applied:
+        Network.objects.filter(changes=change).update(spec=action.spec.model_dump(mode="json"))
+    elif isinstance(action, UndefineNetwork) and applied:
+        Network.objects.filter(changes=change).update(removed_at=timezone.now(), facts=None)
+
+
+def _bring_back(change: Change, action: DefineNetwork) -> None:
+    """A definition that was thought expired was made after all; unless its place has been taken since."""
+    try:
+        with transaction.atomic():
+            Network.objects.filter(pk=action.network.uuid).exclude(removed_at=None).update(removed_at=None)
+    except IntegrityError:
+        record_bad_report(change.host, f"made the network of the order {change.pk}, whose name another has by now")
+
+
+def _set(change: Change, states: tuple[str, ...], **values: Any) -> bool:
+    """Compare-and-set: False when the change is in none of `states` any more."""
+    rows = Change.objects.filter(pk=change.pk, state__in=states)
+    return rows.update(heard_at=timezone.now(), **values) == 1
