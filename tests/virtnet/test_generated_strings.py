@@ -1,0 +1,166 @@
+"""Whatever string comes into a field that reaches XML: the spec refuses it, or the document is as it should be."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from pydantic import BaseModel, ValidationError
+
+from tests.virtnet.generated import GENERATED, STRINGS
+from tests.virtnet.samples import CASES, OFFICE
+from tests.virtnet.schema import needs_schemas, refused_by_schema
+from virtnet import network_xml
+from virtnet.actions import DefineNetwork
+from virtnet.interface import InterfaceSpec
+from virtnet.libvirt_xml import parse
+from virtnet.modes import MODES, read_spec
+from virtnet.spec import NetworkSpec
+
+# The case whose document has the field, and the field; None: the field lives on in the metadata alone.
+FIELDS: dict[tuple[str, str], tuple[str, str] | None] = {
+    ("nat-leases", "bridge"): ("bridge", "name"),
+    ("nat-plain", "gateway"): ("ip", "address"),
+    ("nat-leases", "first_lease"): ("ip/dhcp/range", "start"),
+    ("nat-leases", "last_lease"): ("ip/dhcp/range", "end"),
+    ("host-only-leases", "bridge"): ("bridge", "name"),
+    ("host-only-plain", "host_address"): ("ip", "address"),
+    ("host-only-leases", "first_lease"): ("ip/dhcp/range", "start"),
+    ("host-only-leases", "last_lease"): ("ip/dhcp/range", "end"),
+    ("bridge-uplink", "bridge"): ("bridge", "name"),
+    ("bridge-uplink", "uplink"): None,
+    ("macvtap-bridge", "uplink"): ("forward/interface", "dev"),
+    ("macvtap-bridge", "source_mode"): ("forward", "mode"),
+    ("sriov-vlan", "pf"): ("forward/pf", "dev"),
+    ("sriov-vlan", "numvfs"): None,
+    ("sriov-vlan", "vlan"): ("vlan/tag", "id"),
+}
+NOT_WRITTEN = {("macvtap", "trust_guest_rx_filters")}  # a yes or a no: it adds one fixed attribute
+
+
+def skeleton(root: ET.Element) -> list[tuple[str, list[str]]]:
+    """Every element with the names of its attributes."""
+    return [(element.tag, sorted(element.attrib)) for element in root.iter()]
+
+
+def spec_or_none(case: str, field: str, value: str) -> NetworkSpec | None:
+    """As it comes from a form or over the wire: JSON text."""
+    wanted = json.loads(CASES[case].model_dump_json()) | {field: value}
+    try:
+        return MODES[CASES[case].mode].model_validate_json(json.dumps(wanted))
+    except ValidationError:
+        return None
+
+
+def test_every_field_that_reaches_xml_is_here() -> None:
+    covered = {(CASES[case].mode, field) for case, field in FIELDS} | NOT_WRITTEN
+    fields = {(mode, field) for mode, kind in MODES.items() for field in kind.model_fields}
+    assert fields - covered == {(mode, field) for mode in MODES for field in ("mode", "name")}
+
+
+@needs_schemas
+@pytest.mark.parametrize(("case", "field"), FIELDS, ids=lambda part: str(part))
+def test_a_field_of_a_network(case: str, field: str) -> None:
+    expected = skeleton(parse(CASES[case].libvirt_xml(OFFICE)))
+    documents: list[str] = []
+    refused: list[str] = []
+
+    @GENERATED
+    @given(STRINGS)
+    def generated(value: str) -> None:
+        spec = spec_or_none(case, field, value)
+        if spec is None:
+            refused.append(value)
+            return
+        document = spec.libvirt_xml(OFFICE)
+        root = parse(document)
+        assert skeleton(root) == expected
+        assert read_spec(network_xml.spec_in(root) or "") == spec
+        if written := FIELDS[case, field]:
+            element = root.find(written[0])
+            assert element is not None
+            assert element.get(written[1]) == str(getattr(spec, field)).partition("/")[0]
+        documents.append(document)
+
+    generated()
+    assert documents
+    assert refused
+    assert refused_by_schema("network.rng", sorted(set(documents))) == []
+
+
+@needs_schemas
+@pytest.mark.parametrize("mode", MODES)
+def test_the_name_of_a_network_in_its_order(mode: str) -> None:
+    case = next(case for case, spec in CASES.items() if spec.mode == mode)
+    expected = skeleton(parse(CASES[case].libvirt_xml(OFFICE)))
+    documents: list[str] = []
+    refused: list[str] = []
+
+    @GENERATED
+    @given(STRINGS)
+    def generated(name: str) -> None:
+        spec = json.loads(CASES[case].model_dump_json()) | {"name": name}
+        order = {"network": {"uuid": str(OFFICE.uuid), "name": name}, "spec": spec}
+        try:
+            action = DefineNetwork.model_validate_json(json.dumps(order))
+        except ValidationError:
+            refused.append(name)
+            return
+        document = action.spec.libvirt_xml(action.network)
+        root = parse(document)
+        assert skeleton(root) == expected
+        assert root.findtext("name") == name
+        documents.append(document)
+
+    generated()
+    assert documents
+    assert refused
+    assert refused_by_schema("network.rng", sorted(set(documents))) == []
+
+
+CARD = {"network": "office", "mac": "52:54:00:12:34:56", "model": "virtio"}
+CARD_ATTRIBUTE = {"network": ("source", "network"), "mac": ("mac", "address"), "model": ("model", "type")}
+
+
+def domain_with(card: str) -> str:
+    """A guest around one <interface>, since libvirt's schema of a guest has no document for a card alone."""
+    return (
+        "<domain type='test'><name>web1</name><memory>65536</memory><os><type arch='x86_64'>hvm</type></os>"
+        f"<devices>{card}</devices></domain>"
+    )
+
+
+def test_a_card_has_three_fields() -> None:
+    assert issubclass(InterfaceSpec, BaseModel)
+    assert set(InterfaceSpec.model_fields) == set(CARD) == set(CARD_ATTRIBUTE)
+
+
+@needs_schemas
+@pytest.mark.parametrize("field", CARD)
+def test_a_field_of_a_card(field: str) -> None:
+    expected = skeleton(parse(InterfaceSpec.model_validate(CARD).libvirt_xml()))
+    documents: list[str] = []
+    refused: list[str] = []
+
+    @GENERATED
+    @given(STRINGS)
+    def generated(value: str) -> None:
+        try:
+            card = InterfaceSpec.model_validate_json(json.dumps(CARD | {field: value}))
+        except ValidationError:
+            refused.append(value)
+            return
+        root = parse(card.libvirt_xml())
+        assert skeleton(root) == expected
+        tag, attribute = CARD_ATTRIBUTE[field]
+        element = root.find(tag)
+        assert element is not None
+        assert element.get(attribute) == getattr(card, field)
+        documents.append(domain_with(card.libvirt_xml()))
+
+    generated()
+    assert documents
+    assert refused
+    assert refused_by_schema("domain.rng", sorted(set(documents))) == []
