@@ -166,13 +166,15 @@ class NetworkVerbs:
 
     def _destroy(self, network: NetworkRef, forwarding: str) -> bool:
         found = libvirt_networks.find(self._libvirt.connection(), network)
-        if found is None or not found.isActive():
-            return False
-        found.destroy()
-        # libvirt turns net.ipv4.ip_forward on when it starts a network that forwards, and never off again.
-        if links.ip_forward() != forwarding:
+        was_active = found is not None and bool(found.isActive())
+        if found is not None and was_active:
+            found.destroy()
+        # libvirt turns net.ipv4.ip_forward on when it starts a network that forwards, also when the start then fails,
+        # and never off again.
+        was_turned_on = links.ip_forward() != forwarding
+        if was_turned_on:
             links.set_ip_forward(forwarding)
-        return True
+        return was_active or was_turned_on
 
 
 def _live_change(network: libvirt.virNetwork) -> str:
