@@ -76,7 +76,7 @@ class UpdateNetwork(Action):
         return text("Update the network %(network)s", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        found = _network_of_the_panel(facts, self.network)
+        found = _network_of_the_panel(facts, self.network) or _of_another_mode(facts, self.network, self.spec)
         return found or self.spec.problems(facts, self.network)
 
     def apply(self, host: Host) -> None:
@@ -169,7 +169,9 @@ class AttachInterface(Action):
         if network is None:
             found.append(
                 Problem(
-                    text=text("This host has no network %(network)s.", network=self.interface.network), field="network"
+                    text=text("This host has no network %(network)s.", network=self.interface.network),
+                    fix=text("Choose a network of this host."),
+                    field="network",
                 )
             )
         elif not network.active:
@@ -243,7 +245,12 @@ def _find(facts: HostFacts, network: NetworkRef) -> NetworkFacts | None:
 def _network_is_there(facts: HostFacts, network: NetworkRef) -> list[Problem]:
     if _find(facts, network):
         return []
-    return [Problem(text=text("This host has no network %(network)s any more.", network=network.name))]
+    return [
+        Problem(
+            text=text("This host has no network %(network)s any more.", network=network.name),
+            fix=text("Somebody has undefined it: make a new one."),
+        )
+    ]
 
 
 def _network_of_the_panel(facts: HostFacts, network: NetworkRef) -> list[Problem]:
@@ -258,6 +265,23 @@ def _network_of_the_panel(facts: HostFacts, network: NetworkRef) -> list[Problem
             )
         ]
     return []
+
+
+def _of_another_mode(facts: HostFacts, network: NetworkRef, spec: NetworkSpec) -> list[Problem]:
+    found = _find(facts, network)
+    if found is None or found.mode == spec.mode:
+        return []
+    # What the former mode made beside the network would stay behind.
+    return [
+        Problem(
+            text=text(
+                "The network %(network)s is %(is)s and cannot become %(wanted)s.",
+                network=network.name,
+                **{"is": found.mode, "wanted": spec.mode},
+            ),
+            fix=text("Make a new network, and move the guests' cards to it."),
+        )
+    ]
 
 
 def _guests_in_the_way(facts: HostFacts, network: NetworkRef, guests: list[DomainFacts]) -> list[Problem]:
@@ -282,4 +306,9 @@ def _guests_in_the_way(facts: HostFacts, network: NetworkRef, guests: list[Domai
 def _guest_is_there(facts: HostFacts, domain: DomainRef) -> list[Problem]:
     if facts.domain(domain.uuid):
         return []
-    return [Problem(text=text("The guest %(guest)s is not on this host any more.", guest=domain.name))]
+    return [
+        Problem(
+            text=text("The guest %(guest)s is not on this host any more.", guest=domain.name),
+            fix=text("It was undefined or moved: look for it on the other hosts."),
+        )
+    ]

@@ -128,3 +128,23 @@ def test_each_action_has_a_title_with_its_thing_in_it() -> None:
     titles = {str(action.title()) for action in actions}
     assert len(titles) == len(actions)
     assert all("office" in title or "web1" in title for title in titles)
+
+
+def test_a_network_never_changes_its_mode() -> None:
+    (problem,) = UpdateNetwork(network=OFFICE, spec=BRIDGE).problems(host(networks=(MANAGED,)))
+    assert str(problem.text) == "The network office is nat and cannot become bridge."
+    assert str(problem.fix) == "Make a new network, and move the guests' cards to it."
+
+
+def test_each_problem_of_an_action_has_its_remedy() -> None:
+    stopped = NetworkFacts(name="office", uuid=OFFICE.uuid, active=False, mode="nat")
+    plugged = guest(networks=("office",))
+    hosts = (host(), host(networks=(FOREIGN,), domains=(plugged,)), host(networks=(stopped, MANAGED)))
+    found = [
+        problem
+        for action in (*ON_A_NETWORK, ATTACH, DetachInterface(domain=WEB, mac=CARD.mac))
+        for facts in hosts
+        for problem in action.problems(facts)
+    ]
+    assert len(found) > 10
+    assert [str(problem.text) for problem in found if problem.fix is None] == []
