@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from kvmagent.carry_out import Finished
 from kvmagent.journal import Entry, Journal
-from kvmagent.keys import public_key_from_text
+from kvmagent.keys import fingerprint, public_key_from_text
 from kvmagent.nonces import Nonces
 from kvmagent.settings import Settings
 from virtnet.actions import AnyAction
@@ -58,6 +58,7 @@ class Orders:
     ) -> None:
         self._settings = settings
         self._panel_key = public_key_from_text(settings.panel_public_key)
+        self._panel_fingerprint = fingerprint(self._panel_key)
         self._journal = journal
         self._nonces = nonces
         self._carry_out = carry_out
@@ -159,7 +160,7 @@ class Orders:
             self._refuse("malformed", None)
             return None
         try:
-            return unseal(sealed, kind, "order", verify=self._panel_key.verify)
+            return unseal(sealed, kind, "order", verify=self._panel_key.verify, key=self._panel_fingerprint)
         except InvalidSignature:
             self._refuse("signature", None)
         # RecursionError: JSON that is nested thousands deep.

@@ -49,9 +49,16 @@ def seal(message: BaseModel, purpose: Purpose, *, key: str, sign: Callable[[byte
 
 
 def unseal(
-    sealed: str | bytes, kind: type[Signed], purpose: Purpose, *, verify: Callable[[bytes, bytes], None]
+    sealed: str | bytes,
+    kind: type[Signed],
+    purpose: Purpose,
+    *,
+    verify: Callable[[bytes, bytes], None],
+    key: str | None = None,
 ) -> Signed:
     """The message, once its signature holds. `verify(signature, data)` raises its own error when it does not.
+
+    `key` is the fingerprint that the envelope must name, where the reader knows it: the name is not signed.
 
     Raises EnvelopeError for what is no envelope, pydantic's ValidationError (a ValueError) for a signed body that is
     not a `kind`.
@@ -63,7 +70,12 @@ def unseal(
         signature = base64.b64decode(envelope.signature, validate=True)
     except (ValueError, binascii.Error) as error:
         raise EnvelopeError("not an envelope") from error
+    # Several texts decode to the same bytes; only the one that seal() writes is taken.
+    if base64.b64encode(signature).decode() != envelope.signature:
+        raise EnvelopeError("not an envelope")
     if envelope.purpose != purpose:
         raise EnvelopeError(f"sealed as {envelope.purpose}, not as {purpose}")
     verify(signature, envelope.signed_bytes())
+    if key is not None and envelope.key != key:
+        raise EnvelopeError("names another key than the one that signed it")
     return kind.model_validate_json(envelope.body)
