@@ -262,7 +262,7 @@ def _check_mac_is_free(host: Host, domain: DomainFacts, mac: str) -> None:
 
 def _make_room(host: Host, name: str) -> None:
     """A network that is gone from the host, and that nobody waits for, gives its name up."""
-    gone = Network.objects.filter(host=host, name=name, removed_at=None, facts=None)
+    gone = Network.objects.filter(host=host, name=name, removed_at=None, facts__isnull=True)
     gone.exclude(changes__state__in=OPEN_STATES).update(removed_at=timezone.now())
 
 

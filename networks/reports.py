@@ -81,9 +81,7 @@ def _heartbeat(host: Host, said: Heartbeat, at: datetime) -> None:
 
 
 def _about_an_order(host: Host, said: OrderReceived | OrderProgress | OrderFinished | OrderRejected) -> None:
-    change = (
-        Change.objects.filter(pk=said.order, host=host, sends__gt=0).select_related("host", "by", "network").first()
-    )
+    change = _change_of(host, said.order) if said.order else None
     if change is None:
         record_bad_report(host, f"{said.kind} speaks of the order {said.order}, which this host was never sent")
     elif isinstance(said, OrderReceived):
@@ -167,7 +165,9 @@ def expire(change: Change) -> bool:
 def remove_unmade_network(change: Change) -> None:
     """The row of a network that was to be defined, and was not."""
     if change.action.get("action") == "define-network" and change.network_id:
-        Network.objects.filter(pk=change.network_id, facts=None, removed_at=None).update(removed_at=timezone.now())
+        Network.objects.filter(pk=change.network_id, facts__isnull=True, removed_at=None).update(
+            removed_at=timezone.now()
+        )
 
 
 def _network_follows(change: Change, *, applied: bool) -> None:

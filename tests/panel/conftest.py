@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from hosts.models import Host
+from networks.signing import make_signing_key
 from team.models import Role, RoleBinding, User
 from tests.panel.factories import Agent, make_host
+from tests.redis_server import RedisServer
 
 
 def make_user(name: str, role: Role | None = None) -> User:
@@ -74,3 +79,27 @@ def _logged_in(user: User) -> Client:
     client = Client()
     client.force_login(user)
     return client
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def panel_redis(redis_server: RedisServer, settings: Settings, tmp_path: Path) -> RedisServer:
+    """An empty Redis that the panel is told of, and a signing key of its own."""
+    redis_server.run("FLUSHALL")
+    for user in set(redis_server.run("ACL USERS")) - {"default", "panel", b"default", b"panel"}:
+        redis_server.run("ACL DELUSER", user)
+    use_environment(settings, tmp_path, redis_url=redis_server.url)
+    return redis_server
+
+
+def use_environment(settings: Settings, directory: Path, **values: object) -> None:
+    """The panel's environment for one test, with keys that were made in `directory`."""
+    private, public = directory / "signing_key.pem", directory / "signing_key.pub"
+    make_signing_key(private, public)
+    keys = {"signing_key": private, "signing_public_key": public}
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={**keys, **values})
