@@ -18,6 +18,12 @@ def visible(rows: QuerySet[M], user: User | AnonymousUser) -> QuerySet[M]:
     return rows if _holds(user, Role.VIEWER, Role.OPERATOR) else rows.none()
 
 
+def check_may_look(user: User | AnonymousUser) -> None:
+    """PermissionDenied (403) for a person without any role: a list says so, rather than seem empty."""
+    if not _holds(user, Role.VIEWER, Role.OPERATOR):
+        raise PermissionDenied
+
+
 def may_change(user: User | AnonymousUser) -> bool:
     """Whether `user` may change what `visible` shows."""
     return _holds(user, Role.OPERATOR)

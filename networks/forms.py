@@ -1,0 +1,59 @@
+"""What is typed about a guest's card, and about which changes are wanted."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError
+
+from kvmpanel.templatetags.panel import mode_label
+from kvmpanel.translation import translated
+from networks.models import ChangeState
+from virtnet.facts import HostFacts
+from virtnet.interface import InterfaceSpec
+from virtnet.text import SpecError
+
+
+class AttachForm(forms.Form):
+    """A card for a guest. After `is_valid()`, `interface` is its spec."""
+
+    model = forms.ChoiceField(
+        label=_("Model"),
+        help_text=_("virtio is the fastest. Take another only for a guest without its driver."),
+        choices=[(name, name) for name in get_args(InterfaceSpec.model_fields["model"].annotation)],
+    )
+    mac = forms.CharField(
+        label=_("MAC address"), max_length=17, help_text=_("Drawn for this card. Change it only when you must.")
+    )
+    interface: InterfaceSpec | None = None
+
+    def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        # A network that does not run is offered too: the page says why it cannot be chosen yet.
+        choices = [(network.name, f"{network.name} ({mode_label(network.mode)})") for network in facts.networks]
+        self.fields["network"] = forms.ChoiceField(label=_("Network"), choices=choices)
+
+    def clean(self) -> dict[str, Any]:
+        given = dict(self.cleaned_data)
+        if self.errors:
+            return given
+        try:
+            self.interface = InterfaceSpec.model_validate(given)
+        except ValidationError as error:
+            for found in error.errors():
+                cause = found.get("ctx", {}).get("error")
+                sentence = translated(cause.text) if isinstance(cause, SpecError) else gettext(found["msg"])
+                self.add_error(str(found["loc"][0]) if found["loc"] else None, sentence)
+        return given
+
+
+class ChangeFilter(forms.Form):
+    """Which changes to list."""
+
+    host = forms.CharField(label=_("Host"), required=False, max_length=63)
+    person = forms.CharField(label=_("Person"), required=False, max_length=150)
+    state = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("Any")), *ChangeState.choices])
+    text = forms.CharField(label=_("Network or guest"), required=False, max_length=200)

@@ -1,0 +1,30 @@
+"""Addresses of modes, networks, guests and changes."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, path
+
+from networks.views import change, guest, modes, network, new
+
+urlpatterns: list[URLPattern] = [
+    path("modes/", modes.modes, name="modes"),
+    path("modes/<slug:mode>/", modes.mode, name="mode"),
+    path("hosts/<slug:name>/networks/new/", new.choose_mode, name="choose_mode"),
+    path("hosts/<slug:name>/networks/new/<slug:mode>/", new.new_network, name="new_network"),
+    path("networks/<uuid:pk>/", network.network, name="network"),
+    path("networks/<uuid:pk>/edit/", new.edit_network, name="edit_network"),
+    path("networks/<uuid:pk>/start/", network.start_network, name="start_network"),
+    path("networks/<uuid:pk>/stop/", network.destroy_network, name="destroy_network"),
+    path("networks/<uuid:pk>/autostart/on/", network.set_network_autostart, {"autostart": True}, name="autostart_on"),
+    path(
+        "networks/<uuid:pk>/autostart/off/", network.set_network_autostart, {"autostart": False}, name="autostart_off"
+    ),
+    path("networks/<uuid:pk>/undefine/", network.undefine_network, name="undefine_network"),
+    path("hosts/<slug:name>/guests/<uuid:uuid>/", guest.guest, name="guest"),
+    path("hosts/<slug:name>/guests/<uuid:uuid>/attach/", guest.attach_interface, name="attach_interface"),
+    path("hosts/<slug:name>/guests/<uuid:uuid>/detach/<str:mac>/", guest.detach_interface, name="detach_interface"),
+    path("changes/", change.changes, name="changes"),
+    path("changes/<uuid:pk>/", change.change, name="change"),
+    path("changes/<uuid:pk>/cancel/", change.cancel_change, name="cancel_change"),
+    path("changes/<uuid:pk>/retry/", change.retry_change, name="retry_change"),
+]

@@ -1,0 +1,1 @@
+"""The pages of modes, networks, guests and changes."""

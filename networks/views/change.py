@@ -1,0 +1,115 @@
+"""What was asked of a host and what became of it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.models import AnonymousUser
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_GET, require_POST
+
+from kvmpanel.diff import diff
+from kvmpanel.requests import PanelRequest
+from kvmpanel.translation import sentence_of
+from networks import operations
+from networks.forms import ChangeFilter
+from networks.models import Change, ChangeState
+from networks.preview import as_script
+from team.models import User
+from team.permissions import check_may_change, check_may_look, may_change, visible
+from virtnet.plan import plan
+
+SECTION = "changes"
+PAGE = 50
+
+
+@require_GET
+def change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    """The change with its steps; while it is open the part `#progress` fetches itself each second."""
+    found = _load(request.user, pk)
+    steps = found.read_steps()
+    action = found.read_action()
+    verbs = plan(action, found.host.read_facts()) if not steps else []
+    commands = [step.command for step in steps if step.outcome in {"done", "already-so"}] or [
+        verb.command for verb in verbs
+    ]
+    context = {
+        "section": SECTION,
+        "change": found,
+        "title": action.title(),
+        "steps": steps,
+        "verbs": verbs if found.is_open else [],
+        "commands": as_script(dict.fromkeys(commands)),
+        "problems": found.read_problems(),
+        "error": found.read_error(),
+        "diff": diff(found.before, found.after),
+        "waits": found.state == ChangeState.QUEUED and found.host.is_silent,
+        "may_cancel": may_change(request.user) and found.state == ChangeState.QUEUED and found.sends == 0,
+        "may_retry": may_change(request.user) and found.state in operations.RETRIABLE,
+        "retries": found.retries.order_by("created_at"),
+    }
+    template = "networks/change.html#progress" if request.htmx else "networks/change.html"
+    return render(request, template, context)
+
+
+@require_POST
+def cancel_change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    found = _load(request.user, pk)
+    user = check_may_change(request.user)
+    try:
+        operations.cancel_change(found, by=user)
+    except operations.OperationRefused as refused:
+        _say(request, refused)
+    return redirect("change", pk=found.pk)
+
+
+@require_POST
+def retry_change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    found = _load(request.user, pk)
+    user = check_may_change(request.user)
+    try:
+        return redirect("change", pk=operations.retry_change(found, by=user).pk)
+    except operations.OperationRefused as refused:
+        _say(request, refused)
+        return redirect("change", pk=found.pk)
+
+
+@require_GET
+def changes(request: PanelRequest) -> HttpResponse:
+    check_may_look(request.user)
+    rows = visible(Change.objects.select_related("host", "by", "network"), request.user)
+    form = ChangeFilter(request.GET)
+    page = Paginator(_filtered(rows, form), PAGE).get_page(request.GET.get("page"))
+    context = {"section": SECTION, "form": form, "page": page, "is_filtered": any(request.GET.values())}
+    return render(request, "networks/changes.html", context)
+
+
+def _filtered(rows: QuerySet[Change], form: ChangeFilter) -> QuerySet[Change]:
+    if not form.is_valid():
+        return rows.none()
+    wanted = form.cleaned_data
+    if wanted["host"]:
+        rows = rows.filter(host__name__icontains=wanted["host"])
+    if wanted["person"]:
+        rows = rows.filter(by__username__icontains=wanted["person"])
+    if wanted["state"]:
+        rows = rows.filter(state=wanted["state"])
+    if wanted["text"]:
+        rows = rows.filter(Q(network__name__icontains=wanted["text"]) | Q(domain_name__icontains=wanted["text"]))
+    return rows
+
+
+def _load(user: User | AnonymousUser, pk: UUID) -> Change:
+    return get_object_or_404(visible(Change.objects.select_related("host", "by", "network"), user), pk=pk)
+
+
+def _say(request: PanelRequest, refused: operations.OperationRefused) -> None:
+    for problem in refused.problems:
+        messages.warning(request, sentence_of(problem))
+    if not refused.problems:
+        messages.warning(request, gettext("That is not possible any more."))

@@ -1,0 +1,134 @@
+"""One guest of a host: its cards, a card more, a card less."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from hosts.models import Host
+from kvmpanel.requests import PanelRequest
+from kvmpanel.translation import sentence_of
+from networks import operations
+from networks.forms import AttachForm
+from networks.models import Change, Network
+from networks.preview import preview, spec_of
+from team.models import User
+from team.permissions import check_may_change, may_change, visible
+from virtnet.actions import AttachInterface, DetachInterface
+from virtnet.facts import DomainFacts, HostFacts
+from virtnet.refs import DomainRef
+from virtnet.spec import Problem
+
+SECTION = "hosts"
+
+
+@require_GET
+def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
+    host = _load(request.user, name)
+    domain = host.read_facts().domain(uuid)
+    changes = visible(Change.objects.select_related("by", "host"), request.user).filter(host=host, domain_uuid=uuid)
+    if domain is None:
+        if not changes.exists():
+            raise Http404
+        gone = {"section": SECTION, "host": host, "name": changes[0].domain_name, "changes": changes[:20]}
+        return render(request, "networks/guest_gone.html", gone)
+    networks = Network.objects.filter(host=host, removed_at=None).values_list("name", "pk")
+    pages = dict(networks)
+    context = {
+        "section": SECTION,
+        "host": host,
+        "guest": domain,
+        "cards": [
+            (card, pages.get(card.source or "") if card.type == "network" else None) for card in domain.interfaces
+        ],
+        "changes": changes[:20],
+        "may_change": may_change(request.user) and host.is_active,
+    }
+    template = "networks/guest.html#body" if request.htmx else "networks/guest.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
+    """A card more. POST with `step=preview` only checks."""
+    host = _load(request.user, name)
+    user = check_may_change(request.user)
+    facts, domain = _find(host, uuid)
+    form = AttachForm(facts, request.POST or None, initial={"mac": operations.free_mac(), "model": "virtio"})
+    seen = None
+    if request.method == "POST" and form.is_valid() and form.interface is not None:
+        seen = preview(AttachInterface(domain=_ref(domain), interface=form.interface), facts)
+        _add_problems(form, seen.problems)
+        is_preview = request.POST.get("step") == "preview" or bool(request.htmx)
+        if form.is_valid() and not is_preview:
+            try:
+                change = operations.attach_interface(host, domain, form.interface, by=user)
+            except operations.OperationRefused as refused:
+                _add_problems(form, refused.problems)
+            else:
+                return redirect("change", pk=change.pk)
+    context = {
+        "section": SECTION,
+        "host": host,
+        "guest": domain,
+        "form": form,
+        "networks": [(network, spec_of(network)) for network in facts.networks],
+        "chosen": form["network"].value(),
+        "preview": seen,
+    }
+    template = "networks/attach.html#card" if request.htmx else "networks/attach.html"
+    return render(request, template, context)
+
+
+@require_http_methods(["GET", "POST"])
+def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpResponse:
+    """Says what unplugging means, then asks for it."""
+    host = _load(request.user, name)
+    user = check_may_change(request.user)
+    facts, domain = _find(host, uuid)
+    card = next((card for card in domain.interfaces if card.mac == mac), None)
+    if card is None:
+        raise Http404
+    action = DetachInterface(domain=_ref(domain), mac=mac)
+    seen = preview(action, facts)
+    problems = seen.problems
+    if request.method == "POST":
+        try:
+            return redirect("change", pk=operations.detach_interface(host, domain, mac, by=user).pk)
+        except operations.OperationRefused as refused:
+            problems = list(refused.problems)
+    context = {
+        "section": SECTION,
+        "host": host,
+        "guest": domain,
+        "card": card,
+        "title": action.title(),
+        "preview": seen,
+        "problems": problems,
+    }
+    return render(request, "networks/detach.html", context)
+
+
+def _load(user: User | AnonymousUser, name: str) -> Host:
+    return get_object_or_404(visible(Host.objects.all(), user), name=name)
+
+
+def _find(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
+    facts = host.read_facts()
+    domain = facts.domain(uuid)
+    if domain is None:
+        raise Http404
+    return facts, domain
+
+
+def _ref(domain: DomainFacts) -> DomainRef:
+    return DomainRef(uuid=domain.uuid, name=domain.name)
+
+
+def _add_problems(form: AttachForm, problems: list[Problem] | tuple[Problem, ...]) -> None:
+    for problem in problems:
+        form.add_error(problem.field if problem.field in form.fields else None, sentence_of(problem))

@@ -1,0 +1,98 @@
+"""Fills an empty database with made-up hosts, guests, changes and events, to look at the pages while working on them.
+
+    KVMPANEL_DATABASE_URL=sqlite:////tmp/look.sqlite3 python manage.py migrate
+    KVMPANEL_DATABASE_URL=sqlite:////tmp/look.sqlite3 python -m tests.panel.seed
+
+Log in as olga (operator) or viktor (viewer) with `correct horse battery staple`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import django
+
+PASSWORD = "correct horse battery staple"
+
+
+def main() -> None:
+    django.setup()
+    from team.models import Role, RoleBinding, User
+
+    people = {}
+    for name, role in (("olga", Role.OPERATOR), ("viktor", Role.VIEWER)):
+        people[name] = User.objects.create_user(username=name, password=PASSWORD)
+        RoleBinding.objects.create(user=people[name], role=role)
+    _hosts()
+    _changes(people["olga"])
+
+
+def _hosts() -> None:
+    from hosts.models import Host, HostStatus
+    from tests.panel.factories import host_facts, make_host
+    from virtnet.text import text
+
+    make_host("kvm1")
+    make_host("kvm2", silent=True)
+    down = host_facts().model_copy(update={"libvirt_error": text("libvirtd does not answer on %(host)s.", host="kvm3")})
+    make_host("kvm3", facts=down)
+    make_host("kvm4", status=HostStatus.PENDING)
+    make_host("kvm6-with-a-rather-long-name-in-the-second-hall", status=HostStatus.REVOKED)
+    Host.objects.create(name="kvm5")
+
+
+def _changes(olga: object) -> None:
+    from django.utils import timezone
+
+    from hosts.models import Host
+    from networks import operations
+    from networks.models import Change, ChangeState, Network
+    from team.models import User
+    from tests.panel.factories import FOREIGN_XML, lab_spec, nat_spec, web_guest
+    from virtnet.facts import HostFacts
+    from virtnet.interface import InterfaceSpec
+    from virtnet.messages import Step
+    from virtnet.plan import plan
+    from virtnet.text import text
+
+    assert isinstance(olga, User)
+    kvm1, kvm2 = Host.objects.get(name="kvm1"), Host.objects.get(name="kvm2")
+    facts: HostFacts = kvm1.read_facts()
+    done = operations.define_network(kvm1, nat_spec("office"), by=olga)
+    steps = [Step(text=verb.text, command=verb.command, outcome="done") for verb in plan(done.read_action(), facts)]
+    Change.objects.filter(pk=done.pk).update(
+        state=ChangeState.APPLIED,
+        finished_at=timezone.now(),
+        steps=[step.model_dump(mode="json") for step in steps],
+        after=FOREIGN_XML,
+        before=FOREIGN_XML.replace("192.168.122.1", "192.168.121.1"),
+    )
+    failed = operations.start_network(Network.objects.get(host=kvm1, name="default"), by=olga)
+    broken = Step(
+        text=text("Start the network %(network)s.", network="default"),
+        command="virsh net-start default",
+        outcome="failed",
+        detail=text("internal error: Network is already in use by interface %(link)s", link="virbr0"),
+    )
+    Change.objects.filter(pk=failed.pk).update(
+        state=ChangeState.UNDONE,
+        finished_at=timezone.now(),
+        error=text("The network could not be started.").model_dump(mode="json"),
+        steps=[
+            *(step.model_dump(mode="json") for step in steps[:2]),
+            broken.model_dump(mode="json"),
+            steps[1].model_copy(update={"outcome": "undone"}).model_dump(mode="json"),
+        ],
+    )
+    running = operations.attach_interface(
+        kvm1, web_guest(), InterfaceSpec(network="lab", mac="52:54:00:00:00:77"), by=olga
+    )
+    Change.objects.filter(pk=running.pk).update(
+        state=ChangeState.RUNNING, not_after=timezone.now() + timedelta(hours=1), sends=1
+    )
+    operations.define_network(kvm2, nat_spec("branch", number=88), by=olga)
+    operations.set_network_autostart(Network.objects.get(host=kvm1, name=lab_spec().name), False, by=olga)
+
+
+if __name__ == "__main__":
+    main()
