@@ -42,7 +42,7 @@ def _element(tag: str, attributes: dict[str, Xml], inside: Xml | None = None) ->
         written = "".join(f" {name}={_quoted(value)}" for name, value in values.items())
         return f"<{tag}{written}>{content}</{tag}>"
 
-    return st.builds(write, st.fixed_dictionaries({}, optional=attributes), inside or st.just(""))
+    return st.builds(write, st.fixed_dictionaries({}, optional=attributes), st.just("") if inside is None else inside)
 
 
 def _quoted(value: str) -> str:
