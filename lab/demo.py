@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -26,7 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
     def tell(part: str) -> None:
         print(f"{time.monotonic() - begun:5.1f} s  {part}", flush=True)
 
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    this_process = os.getpid()
+
+    def as_ctrl_c(_signal: int, _frame: FrameType | None) -> None:
+        # pyroute2 forks to enter a namespace and ends its child by SIGTERM: the child must not take the lab down.
+        if os.getpid() != this_process:
+            os._exit(0)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, as_ctrl_c)
     lab = Lab(arguments.prefix, hosts=arguments.hosts, guests_per_host=1, progress=tell)
     try:
         with lab:
@@ -51,10 +60,6 @@ def _show(lab: Lab, panel: LabPanel, tell: Callable[[str], None]) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("\nTaking everything down …", flush=True)
         panel.down()
-
-
-def _as_ctrl_c(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _greet(panel: LabPanel) -> None:
