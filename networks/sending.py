@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID, uuid4
 
 from celery import Celery
@@ -44,7 +44,7 @@ class Pipe:
 
     def waiting(self, host: UUID) -> int:
         """How many messages the host has not taken. Raises RedisError at once when Redis is away."""
-        return cast(int, self._redis.llen(f"{down_prefix(host)}{QUEUE}"))
+        return self._redis.llen(f"{down_prefix(host)}{QUEUE}")
 
     def put(self, host: UUID, task: str, sealed: str) -> None:
         """Raises RedisError or OSError when it is not known to lie in the queue."""
