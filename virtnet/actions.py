@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from virtnet.facts import DomainFacts, HostFacts, NetworkFacts
+from virtnet import action_checks
+from virtnet.facts import DomainFacts, HostFacts
 from virtnet.fields import MacAddress
 from virtnet.host import Host
 from virtnet.interface import InterfaceSpec
@@ -76,7 +77,9 @@ class UpdateNetwork(Action):
         return text("Update the network %(network)s", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        found = _network_of_the_panel(facts, self.network) or _of_another_mode(facts, self.network, self.spec)
+        found = action_checks.network_of_the_panel(facts, self.network) or action_checks.of_another_mode(
+            facts, self.network, self.spec
+        )
         return found or self.spec.problems(facts, self.network)
 
     def apply(self, host: Host) -> None:
@@ -91,7 +94,7 @@ class StartNetwork(Action):
         return text("Start the network %(network)s", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        return _network_is_there(facts, self.network)
+        return action_checks.network_is_there(facts, self.network)
 
     def apply(self, host: Host) -> None:
         host.start_network(self.network)
@@ -107,7 +110,7 @@ class DestroyNetwork(Action):
         return text("Stop the network %(network)s", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        return _network_is_there(facts, self.network) or _guests_in_the_way(
+        return action_checks.network_is_there(facts, self.network) or action_checks.guests_in_the_way(
             facts, self.network, [guest for guest in facts.domains if guest.running]
         )
 
@@ -126,7 +129,7 @@ class UndefineNetwork(Action):
         return text("Undefine the network %(network)s", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        return _network_of_the_panel(facts, self.network) or _guests_in_the_way(
+        return action_checks.network_of_the_panel(facts, self.network) or action_checks.guests_in_the_way(
             facts, self.network, list(facts.domains)
         )
 
@@ -145,7 +148,7 @@ class SetNetworkAutostart(Action):
         return text("Do not let the network %(network)s start with the host", network=self.network.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        return _network_is_there(facts, self.network)
+        return action_checks.network_is_there(facts, self.network)
 
     def apply(self, host: Host) -> None:
         host.set_autostart(self.network, self.autostart)
@@ -164,7 +167,7 @@ class AttachInterface(Action):
         )
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        found = _guest_is_there(facts, self.domain)
+        found = action_checks.guest_is_there(facts, self.domain)
         network = facts.network(self.interface.network)
         if network is None:
             found.append(
@@ -211,7 +214,7 @@ class DetachInterface(Action):
         return text("Unplug the card %(mac)s from %(domain)s", mac=self.mac, domain=self.domain.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        return _guest_is_there(facts, self.domain)
+        return action_checks.guest_is_there(facts, self.domain)
 
     def apply(self, host: Host) -> None:
         host.detach_interface(self.domain, self.mac)
@@ -236,79 +239,3 @@ def _same_name(network: NetworkRef, spec: NetworkSpec) -> None:
         raise SpecError(
             text("The spec is of %(spec)s, not of %(network)s.", spec=spec.name, network=network.name), field="name"
         )
-
-
-def _find(facts: HostFacts, network: NetworkRef) -> NetworkFacts | None:
-    return next((found for found in facts.networks if found.uuid == network.uuid), None)
-
-
-def _network_is_there(facts: HostFacts, network: NetworkRef) -> list[Problem]:
-    if _find(facts, network):
-        return []
-    return [
-        Problem(
-            text=text("This host has no network %(network)s any more.", network=network.name),
-            fix=text("Somebody has undefined it: make a new one."),
-        )
-    ]
-
-
-def _network_of_the_panel(facts: HostFacts, network: NetworkRef) -> list[Problem]:
-    found = _find(facts, network)
-    if found is None:
-        return _network_is_there(facts, network)
-    if not found.managed:
-        return [
-            Problem(
-                text=text("The network %(network)s was not made by the panel.", network=network.name),
-                fix=text("Change it with the tool that made it."),
-            )
-        ]
-    return []
-
-
-def _of_another_mode(facts: HostFacts, network: NetworkRef, spec: NetworkSpec) -> list[Problem]:
-    found = _find(facts, network)
-    if found is None or found.mode == spec.mode:
-        return []
-    # What the former mode made beside the network would stay behind.
-    return [
-        Problem(
-            text=text(
-                "The network %(network)s is %(is)s and cannot become %(wanted)s.",
-                network=network.name,
-                **{"is": found.mode, "wanted": spec.mode},
-            ),
-            fix=text("Make a new network, and move the guests' cards to it."),
-        )
-    ]
-
-
-def _guests_in_the_way(facts: HostFacts, network: NetworkRef, guests: list[DomainFacts]) -> list[Problem]:
-    found = _find(facts, network)
-    plugged = [
-        guest.name
-        for guest in guests
-        if any(card.type == "network" and found is not None and card.source == found.name for card in guest.interfaces)
-    ]
-    if not plugged:
-        return []
-    return [
-        Problem(
-            text=text(
-                "Guests are plugged into %(network)s: %(guests)s.", network=network.name, guests=", ".join(plugged)
-            ),
-            fix=text("Unplug their cards first."),
-        )
-    ]
-
-
-def _guest_is_there(facts: HostFacts, domain: DomainRef) -> list[Problem]:
-    if facts.domain(domain.uuid):
-        return []
-    return [
-        Problem(
-            text=text("The guest %(guest)s is not on this host any more.", guest=domain.name),
-            fix=text("It was undefined or moved: look for it on the other hosts."),
-        )
-    ]
