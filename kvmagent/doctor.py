@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kvmagent import panel_checks, sriov
 from kvmagent.check import Check
-from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from kvmagent.links import IP_FORWARD, read_links
 from virtnet.text import text
 
@@ -43,8 +43,7 @@ def _libvirtd(libvirt: Libvirt) -> Iterator[Check]:
     except LibvirtDown as error:
         yield Check(name="libvirtd", state="bad", text=error.text, fix=text("systemctl enable --now libvirtd"))
         return
-    dotted = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
-    yield Check(name="libvirtd", state="ok", text=text("libvirtd %(version)s answers.", version=dotted))
+    yield Check(name="libvirtd", state="ok", text=text("libvirtd %(version)s answers.", version=dotted(version)))
 
 
 def _kvm() -> Iterator[Check]:

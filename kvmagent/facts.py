@@ -19,7 +19,7 @@ import libvirt
 
 from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov
 from kvmagent.guest_addresses import GuestAddresses
-from kvmagent.libvirt_connection import Libvirt, LibvirtDown
+from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from virtnet import read_network
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Versions
 from virtnet.text import Text, text
@@ -106,13 +106,9 @@ def _read(connection: libvirt.virConnect, found_links: tuple[Link, ...]) -> Libv
 
 
 def _versions(connection: libvirt.virConnect) -> Versions:
-    qemu = _dotted(connection.getVersion()) if connection.getType() == "QEMU" else ""
-    return Versions(libvirt=_dotted(connection.getLibVersion()), qemu=qemu)
-
-
-def _dotted(version: int) -> str:
-    """libvirt's 1000000 * major + 1000 * minor + release, as 9.0.0."""
-    return f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+    # After an upgrade libvirtd tries QEMU out before it answers this, and any question about a domain: some seconds.
+    qemu = dotted(connection.getVersion()) if connection.getType() == "QEMU" else ""
+    return Versions(libvirt=dotted(connection.getLibVersion()), qemu=qemu)
 
 
 def _each(objects: list[libvirt.virNetwork | libvirt.virDomain], read: Callable[..., Found]) -> list[Found]:

@@ -106,6 +106,11 @@ class Libvirt:
             log.debug("closing the connection to libvirtd: %s", error)
 
 
+def dotted(version: int) -> str:
+    """libvirt's 1000000 * major + 1000 * minor + release, as 9.0.0."""
+    return f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+
+
 _event_loop_lock = threading.Lock()
 _event_loop: threading.Thread | None = None
 
