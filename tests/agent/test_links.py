@@ -1,0 +1,117 @@
+"""Links, addresses and routes of a network namespace, and the verbs on them."""
+
+import subprocess
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_interface
+
+import pytest
+
+from kvmagent import links
+from kvmagent.host import LinuxHost, VerbFailed
+from kvmagent.libvirt_connection import Libvirt
+from virtnet.facts import Route
+from virtnet.messages import Step
+
+pytestmark = pytest.mark.usefixtures("own_network")
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def host(steps: list[Step]) -> LinuxHost:
+    return LinuxHost(Libvirt("test:///default"), steps.append)
+
+
+def test_it_reads_kind_master_mac_mtu_and_addresses() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "add", "e0", "address", "52:54:00:00:00:07", "mtu", "1400", "type", "veth", "peer", "name", "e1")
+    ip("link", "set", "e0", "master", "br0", "up")
+    ip("address", "add", "10.1.0.1/24", "dev", "br0")
+    ip("address", "add", "fd00::1/64", "dev", "br0")
+    found = {link.name: link for link in links.read_links()}
+    assert (found["br0"].kind, found["br0"].up, found["br0"].master) == ("bridge", False, None)
+    assert found["br0"].addresses == (ip_interface("10.1.0.1/24"), ip_interface("fd00::1/64"))
+    port = found["e0"]
+    assert (port.kind, port.master, port.mac, port.mtu, port.up) == ("veth", "br0", "52:54:00:00:00:07", 1400, True)
+    assert found["lo"].kind == ""
+    assert [link.index for link in links.read_links()] == sorted(link.index for link in links.read_links())
+
+
+def test_it_reads_the_main_table_and_no_other() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "br0", "up")
+    ip("address", "add", "10.1.0.1/24", "dev", "br0")
+    ip("route", "add", "default", "via", "10.1.0.9", "metric", "50")
+    ip("route", "add", "10.9.0.0/16", "via", "10.1.0.9", "table", "99")
+    ip("route", "add", "blackhole", "10.8.0.0/16")
+    found = links.read_routes()
+    assert Route(dst=IPv4Network("0.0.0.0/0"), gateway=IPv4Address("10.1.0.9"), dev="br0", metric=50) in found
+    assert Route(dst=IPv4Network("10.1.0.0/24"), dev="br0") in found
+    assert IPv4Network("10.8.0.0/16") in [route.dst for route in found]
+    assert IPv4Network("10.9.0.0/16") not in [route.dst for route in found]
+
+
+def test_a_route_of_two_paths_is_two() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "br0", "up")
+    ip("address", "add", "10.1.0.1/24", "dev", "br0")
+    ip("route", "add", "10.2.0.0/16", "nexthop", "via", "10.1.0.8", "nexthop", "via", "10.1.0.9")
+    gateways = [route.gateway for route in links.read_routes() if route.dst == IPv4Network("10.2.0.0/16")]
+    assert gateways == [IPv4Address("10.1.0.8"), IPv4Address("10.1.0.9")]
+
+
+def test_ipv6_routes_are_there_too() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "br0", "up")
+    ip("-6", "route", "add", "fd07::/64", "dev", "br0")
+    assert IPv6Network("fd07::/64") in [route.dst for route in links.read_routes()]
+
+
+def test_a_neighbour_is_found_by_its_mac_and_a_failed_one_is_not() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "br0", "up")
+    ip("neighbour", "add", "10.1.0.5", "lladdr", "52:54:00:00:00:05", "dev", "br0")
+    ip("neighbour", "add", "10.1.0.6", "lladdr", "52:54:00:00:00:06", "nud", "failed", "dev", "br0")
+    assert links.read_neighbours() == {"52:54:00:00:00:05": [IPv4Address("10.1.0.5")]}
+
+
+def test_set_up_sets_up_and_its_undo_sets_down() -> None:
+    ip("link", "add", "e0", "type", "veth", "peer", "name", "e1")
+    steps: list[Step] = []
+    here = host(steps)
+    here.set_up("e0")
+    assert links.is_up("e0")
+    here.set_up("e0")
+    assert here.undo()
+    assert not links.is_up("e0")
+    assert [step.outcome for step in steps] == ["done", "already-so", "undone"]
+
+
+def test_a_link_that_is_not_there_is_named() -> None:
+    steps: list[Step] = []
+    with pytest.raises(VerbFailed, match="no link gone0"):
+        host(steps).set_up("gone0")
+    assert [step.outcome for step in steps] == ["failed"]
+
+
+def test_a_bridge_and_a_port_that_are_there_are_already_so() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "add", "e0", "type", "veth", "peer", "name", "e1")
+    ip("link", "set", "e0", "master", "br0")
+    steps: list[Step] = []
+    host(steps).add_bridge("br0")
+    host(steps).set_master("e0", "br0")
+    assert [step.outcome for step in steps] == ["already-so", "already-so"]
+
+
+def test_what_is_not_built_yet_is_refused_in_plain_words() -> None:
+    ip("link", "add", "e0", "type", "veth", "peer", "name", "e1")
+    with pytest.raises(VerbFailed, match="makes no bridges yet"):
+        host([]).add_bridge("br0")
+    with pytest.raises(VerbFailed, match="no bridge"):
+        host([]).add_bridge("e0")
+    with pytest.raises(VerbFailed, match="port of a bridge yet"):
+        host([]).set_master("e0", "br0")
+    with pytest.raises(VerbFailed, match="makes no VFs yet"):
+        host([]).set_numvfs("e0", 4)
+    assert links.kind("br0") is None
