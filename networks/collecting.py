@@ -5,7 +5,6 @@ A host is known by its stream's name alone. A report is never a Celery message, 
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,8 +23,6 @@ from networks.operations import record_report
 from virtnet.channel import STREAM_FIELD, STREAM_MAXLEN, up_stream
 from virtnet.envelope import LARGEST, EnvelopeError, unseal
 from virtnet.messages import Report
-
-log = logging.getLogger(__name__)
 
 ENTRIES = 20  # of one stream at a time: each may be 4 MB
 REFRESH_SECONDS = 1.0  # how soon a host that was approved is listened to
@@ -130,9 +127,8 @@ def take_entry(host: Host, stream_id: str, fields: dict[bytes, bytes]) -> None:
 
 
 def _drop(host: Host, why: str) -> None:
-    log.warning("A bad report of %s was dropped: %s", host, why.splitlines()[0] if why else "")
     with transaction.atomic():
-        record_bad_report(host, why.encode(errors="replace").decode())
+        record_bad_report(host, why)
 
 
 def _laid_at(stream_id: str) -> datetime:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+
 from audit.models import AuditEvent, Outcome
 from audit.record import record, recorded_lately
 from hosts.models import Host
 from networks.models import Change
 from team.models import User
 
+log = logging.getLogger(__name__)
+
 BAD_REPORTS = 20  # recorded of one host …
-BAD_REPORTS_SECONDS = 60  # … in this time; the rest are only counted in the log
+BAD_REPORTS_SECONDS = 60  # … in this time; the rest are dropped in silence
 
 
 def record_change(change: Change, outcome: Outcome, *, by: User | None = None, why: str = "") -> None:
@@ -41,9 +45,11 @@ def was_requested(change: Change) -> bool:
 
 
 def record_bad_report(host: Host, why: str) -> None:
-    """At most a few a minute for each host, so that a bad host cannot fill the record."""
+    """At most a few a minute for each host, so that a bad host can fill neither the record nor the log."""
     if recorded_lately("bad-report", seconds=BAD_REPORTS_SECONDS, host=host.pk) >= BAD_REPORTS:
         return
+    why = why[:1000].replace("\0", "").encode(errors="replace").decode()
+    log.warning("A bad report of %s: %s", host, why)
     record(
         "bad-report",
         Outcome.REFUSED,
@@ -52,5 +58,5 @@ def record_bad_report(host: Host, why: str) -> None:
         object_type="host",
         object_id=host.pk,
         object_name=host.name,
-        detail={"why": why[:1000].replace("\0", "")},
+        detail={"why": why},
     )
