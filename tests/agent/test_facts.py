@@ -1,0 +1,161 @@
+"""Reading HostFacts, on libvirt's test driver."""
+
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_interface
+from pathlib import Path
+from uuid import UUID
+
+import libvirt as bindings
+import pytest
+
+from kvmagent import facts
+from kvmagent.facts import read_facts
+from kvmagent.libvirt_connection import Libvirt
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
+
+CARDS = """
+<interface type='network'><mac address='52:54:00:00:00:01'/><source network='lan'/><model type='virtio'/></interface>
+<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='br0'/><link state='down'/></interface>
+<interface type='direct'><mac address='52:54:00:00:00:03'/><source dev='eth0' mode='vepa'/></interface>
+<interface type='user'><mac address='52:54:00:00:00:04'/></interface>
+<interface type='hostdev'><mac address='52:54:00:00:00:05'/>
+  <source><address type='pci' domain='0' bus='0x5e' slot='0x02' function='0x1'/></source></interface>
+"""
+GUEST = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory>
+<os><type>hvm</type></os><devices>{cards}</devices></domain>"""
+
+
+def guest(name: str, number: int, cards: str = "") -> str:
+    return GUEST.format(name=name, uuid=UUID(int=number, version=4), cards=cards)
+
+
+def network(name: str, number: int) -> str:
+    return (
+        f"<network><name>{name}</name><uuid>{UUID(int=number, version=4)}</uuid><bridge name='br{number}'/></network>"
+    )
+
+
+@pytest.fixture
+def libvirt_test(tmp_path: Path) -> Iterator[Libvirt]:
+    node = tmp_path / "node.xml"
+    guests = guest("web", 1, CARDS) + guest("ärger &lt;b&gt; 🐢", 2) + guest("app", 3)
+    node.write_text(f"<node>{guests}{network('zone', 7)}{network('lan', 8)}</node>")
+    libvirt = Libvirt(f"test://{node}")
+    yield libvirt
+    libvirt.close()
+
+
+def cards(found: HostFacts, name: str = "web") -> dict[str, InterfaceFacts]:
+    domain: DomainFacts = next(one for one in found.domains if one.name == name)
+    return {card.mac[-2:]: card for card in domain.interfaces}
+
+
+def test_everything_is_sorted_by_name(libvirt_test: Libvirt) -> None:
+    found = read_facts(libvirt_test)
+    assert [one.name for one in found.networks] == ["lan", "zone"]
+    assert [one.name for one in found.domains] == ["app", "web", "ärger <b> 🐢"]
+    assert found.libvirt_error is None
+    assert found.versions.libvirt.count(".") == 2
+    assert found.versions.qemu == ""  # the test driver's version is nobody's
+
+
+def test_the_digest_stays_while_nothing_changes(libvirt_test: Libvirt) -> None:
+    assert len({read_facts(libvirt_test).digest() for _ in range(5)}) == 1
+
+
+def test_the_digest_changes_with_a_network(libvirt_test: Libvirt) -> None:
+    before = read_facts(libvirt_test).digest()
+    libvirt_test.connection().networkLookupByName("lan").destroy()
+    assert read_facts(libvirt_test).digest() != before
+
+
+def test_each_kind_of_card_shows_where_it_is_plugged_in(libvirt_test: Libvirt) -> None:
+    found = cards(read_facts(libvirt_test))
+    assert {mac: (card.type, card.source) for mac, card in found.items()} == {
+        "01": ("network", "lan"),
+        "02": ("bridge", "br0"),
+        "03": ("direct", "eth0"),
+        "04": ("user", None),
+        "05": ("hostdev", "0000:5e:02.1"),
+    }
+    assert found["01"].model == "virtio"
+    assert found["03"].source_mode == "vepa"
+    assert (found["01"].link_up, found["02"].link_up) == (True, False)
+
+
+def test_a_guest_that_is_off_has_cards_for_its_next_start(libvirt_test: Libvirt) -> None:
+    libvirt_test.connection().lookupByName("web").destroy()
+    found = read_facts(libvirt_test)
+    assert [domain.state for domain in found.domains if domain.name == "web"] == ["shut off"]
+    assert {(card.live, card.persistent) for card in cards(found).values()} == {(False, True)}
+
+
+def test_a_card_that_changes_at_the_next_start_is_shown_as_both(libvirt_test: Libvirt) -> None:
+    connection = libvirt_test.connection()
+    moved = guest("web", 1, CARDS.replace("network='lan'", "network='zone'"))
+    connection.defineXML(moved)
+    domain = connection.lookupByName("web")
+    if "zone" not in domain.XMLDesc(bindings.VIR_DOMAIN_XML_INACTIVE):
+        pytest.fail("the test driver keeps no second definition")
+    domain_facts = next(one for one in read_facts(libvirt_test).domains if one.name == "web")
+    first = [card for card in domain_facts.interfaces if card.mac.endswith("01")]
+    assert [(card.source, card.live, card.persistent) for card in first] == [
+        ("lan", True, False),
+        ("zone", False, True),
+    ]
+
+
+def test_while_libvirtd_is_down_the_last_known_are_shown(
+    libvirt_test: Libvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_facts(libvirt_test)
+    libvirt_test.close()
+    libvirt_test.uri = "qemu+unix:///system?socket=/nonexistent/sock"
+    after = read_facts(libvirt_test)
+    assert after.libvirt_error is not None
+    assert "systemctl start libvirtd" in str(after.libvirt_error)
+    assert (after.networks, after.domains) == (before.networks, before.domains)
+
+
+def test_where_libvirtd_was_never_up_there_are_links_all_the_same() -> None:
+    found = read_facts(Libvirt("qemu+unix:///system?socket=/nonexistent/sock"))
+    assert found.libvirt_error is not None
+    assert found.networks == ()
+    assert found.link("lo") is not None
+
+
+def test_libvirtd_that_breaks_off_between_two_questions_is_asked_again(
+    libvirt_test: Libvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, tries = facts.read_networks, []
+
+    def breaks_off_once(connection: bindings.virConnect) -> object:
+        tries.append(connection)
+        if len(tries) == 1:
+            raise bindings.libvirtError("client socket is closed")
+        return read(connection)
+
+    monkeypatch.setattr(facts, "read_networks", breaks_off_once)
+    found = read_facts(libvirt_test)
+    assert found.libvirt_error is None
+    assert len(tries) == 2
+    assert len(found.networks) == 2
+
+
+@pytest.mark.usefixtures("own_network")
+def test_an_address_that_the_host_has_seen_is_shown_with_its_source(libvirt_test: Libvirt) -> None:
+    for line in (
+        "link add br0 type bridge",
+        "link set br0 up",
+        "address add 10.1.0.1/24 dev br0",
+        "neighbour add 10.1.0.5 lladdr 52:54:00:00:00:01 dev br0",
+    ):
+        subprocess.run(["ip", *line.split()], check=True)
+    addresses = cards(read_facts(libvirt_test))["01"].addresses
+    assert [(one.address, one.source) for one in addresses] == [(ip_interface("10.1.0.5/24"), "arp")]
+
+
+def test_the_facts_cross_the_wire_and_back(libvirt_test: Libvirt) -> None:
+    found = read_facts(libvirt_test)
+    assert HostFacts.model_validate_json(found.model_dump_json()) == found
