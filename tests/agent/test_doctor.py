@@ -1,0 +1,111 @@
+"""What `kvmagent doctor` finds, on files and firewalls made for it."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kvmagent import doctor, sriov
+from kvmagent.__main__ import main
+from kvmagent.check import Check
+from kvmagent.doctor import examine
+from kvmagent.libvirt_connection import Libvirt
+
+
+@pytest.fixture
+def libvirt_test() -> Iterator[Libvirt]:
+    libvirt = Libvirt("test:///default")
+    yield libvirt
+    libvirt.close()
+
+
+@pytest.fixture(autouse=True)
+def not_enrolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KVMAGENT_ETC", str(tmp_path / "etc"))
+
+
+def check(libvirt: Libvirt, name: str) -> Check:
+    (found,) = [one for one in examine(libvirt) if one.name == name]
+    return found
+
+
+def test_libvirtd_that_answers_is_ok_and_one_that_is_down_is_bad(libvirt_test: Libvirt) -> None:
+    assert check(libvirt_test, "libvirtd").state == "ok"
+    down = check(Libvirt("qemu+unix:///system?socket=/nonexistent/sock"), "libvirtd")
+    assert down.state == "bad"
+    assert "systemctl" in str(down.fix)
+
+
+def test_a_host_that_is_not_enrolled_is_told_the_command(libvirt_test: Libvirt) -> None:
+    found = check(libvirt_test, "enrolment")
+    assert found.state == "bad"
+    assert "kvmagent enrol" in str(found.fix)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "parameter"), [("GenuineIntel", "intel_iommu=on iommu=pt"), ("AuthenticAMD", "add iommu=pt")]
+)
+def test_an_iommu_that_is_off_names_the_boot_parameter_of_this_cpu(
+    vendor: str, parameter: str, libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"vendor_id : {vendor}\n")
+    monkeypatch.setattr(doctor, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(sriov, "IOMMU_GROUPS", tmp_path / "groups")
+    found = check(libvirt_test, "iommu")
+    assert found.state == "warn"
+    assert parameter in str(found.fix)
+    (tmp_path / "groups" / "0").mkdir(parents=True)
+    assert check(libvirt_test, "iommu").state == "ok"
+
+
+def test_a_program_that_is_missing_is_named_with_its_package(
+    libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check(libvirt_test, "nft").state == "ok"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = check(libvirt_test, "nft")
+    assert found.state == "bad"
+    assert "package nftables" in str(found.fix)
+
+
+@pytest.mark.usefixtures("own_network")
+def test_dockers_forward_drop_is_named(libvirt_test: Libvirt) -> None:
+    assert check(libvirt_test, "forward").state == "ok"
+    rules = (
+        "add table ip filter\n"
+        "add chain ip filter DOCKER-USER\n"
+        "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }\n"
+    )
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    found = check(libvirt_test, "forward")
+    assert found.state == "warn"
+    assert "Docker" in str(found.text)
+    assert "DOCKER-USER" in str(found.fix)
+
+
+@pytest.mark.usefixtures("own_network")
+def test_another_firewalls_forward_drop_is_named_too(libvirt_test: Libvirt) -> None:
+    rules = "add table inet mine\nadd chain inet mine f { type filter hook forward priority filter; policy drop; }\n"
+    subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+    found = check(libvirt_test, "forward")
+    assert (found.state, "Docker" in str(found.text)) == ("warn", False)
+
+
+def test_br_netfilter_is_named(libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    switch = tmp_path / "bridge-nf-call-iptables"
+    monkeypatch.setattr(doctor, "BR_NETFILTER", switch)
+    assert check(libvirt_test, "br_netfilter").state == "ok"
+    switch.write_text("1\n")
+    assert check(libvirt_test, "br_netfilter").state == "warn"
+
+
+def test_the_command_prints_every_check_and_fails_for_a_bad_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--uri", "test:///default"]) == 1
+    said = capsys.readouterr().out
+    assert " bad  enrolment: " in said
+    assert main(["doctor", "--uri", "test:///default", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {one["state"] for one in found} <= {"ok", "warn", "bad"}
+    assert [one["name"] for one in found][:2] == ["libvirtd", "kvm"]
