@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import connection
 from redis import RedisError
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class Loop:
                 if away:
                     log.info("%s: everything is back", self._name)
                 away, pause = "", 0.1
-                close_old_connections()
                 continue
             if not away:
                 log.warning("%s: %s", self._name, missing)

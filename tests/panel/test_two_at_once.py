@@ -1,0 +1,68 @@
+"""People who press at the same moment: one gets what they asked for, the others a clear refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from hosts import operations as host_operations
+from hosts.enrolment import EnrolmentRefused
+from hosts.models import Host, HostStatus
+from networks import operations
+from networks.models import Change, Network
+from networks.operations import OperationRefused
+from team.models import User
+from tests.panel.conftest import use_environment
+from tests.panel.factories import Agent, nat_spec
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PEOPLE = 8
+
+
+@pytest.fixture(autouse=True)
+def _environment(settings: Settings, tmp_path: Path) -> None:
+    use_environment(settings, tmp_path, redis_url="redis://127.0.0.1:1/0")
+
+
+def at_once(act: Callable[[int], object]) -> list[object]:
+    """What each of them got: a result, or the refusal."""
+    barrier = Barrier(PEOPLE)
+
+    def one(number: int) -> object:
+        try:
+            barrier.wait(10)
+            return act(number)
+        except (OperationRefused, EnrolmentRefused) as refusal:
+            return refusal
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(PEOPLE) as pool:
+        return list(pool.map(one, range(PEOPLE)))
+
+
+def test_one_name_is_given_once(host: Host, operator: User) -> None:
+    got = at_once(lambda number: operations.define_network(host, nat_spec(number=70 + number), by=operator))
+    assert sum(isinstance(one, Change) for one in got) == 1
+    assert all(one.problems[0].field == "name" for one in got if isinstance(one, OperationRefused))
+    assert Network.objects.filter(host=host, name="office").count() == 1
+
+
+def test_different_changes_all_get_their_own_number(host: Host, operator: User) -> None:
+    at_once(lambda number: operations.define_network(host, nat_spec(f"n{number}", number=70 + number), by=operator))
+    assert sorted(Change.objects.values_list("seq", flat=True)) == list(range(1, PEOPLE + 1))
+
+
+def test_one_token_makes_one_agent(operator: User) -> None:
+    host, token = host_operations.add_host("new", by=operator)
+    got = at_once(lambda number: host_operations.enrol(token, Agent(host.pk).public_key, f"host-{number}"))
+    assert sum(isinstance(one, host_operations.Enrolment) for one in got) == 1
+    host.refresh_from_db()
+    assert host.status == HostStatus.PENDING
