@@ -11,7 +11,6 @@ from django.db import InterfaceError, OperationalError
 
 from kvmpanel.loop import Loop
 
-
 AWAY = [
     redis.ConnectionError("gone"),
     redis.TimeoutError("slow"),
