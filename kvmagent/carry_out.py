@@ -54,24 +54,28 @@ def carry_out(
         note(step)
 
     interrupted = before is not None
+    unseen: Outcome = "failed" if interrupted else "refused"
     host = LinuxHost(libvirt, noted)
     try:
         facts = read_facts(libvirt)
         if facts.libvirt_error is not None:
             raise LibvirtDown(facts.libvirt_error)
         now = host.describe(action)
+        problems = tuple(action.problems(facts))
     except (VerbFailed, LibvirtDown) as error:
-        unseen: Outcome = "failed" if interrupted else "refused"
         return Finished(outcome=unseen, problems=(Problem(text=error.text),), before=before or "")
+    except Exception as error:
+        log.exception("%s could not be looked at", action.action)
+        return Finished(outcome=unseen, error=_defect(error), before=before or "")
     if before is None:
         before = now
         found(before)
     # An object that was there when the order began and is gone now was taken away by the interrupted try itself: that
     # is no problem, what remains is to finish. Whatever else stands in the way is looked at afresh.
     taken_away = interrupted and before != "" and now == ""
-    if not taken_away and (problems := action.problems(facts)):
+    if not taken_away and problems:
         outcome: Outcome = "failed" if now != before else "refused"
-        return Finished(outcome=outcome, problems=tuple(problems), before=_cut(before), after=_cut(now))
+        return Finished(outcome=outcome, problems=problems, before=_cut(before), after=_cut(now))
 
     why_not = _apply(action, host)
     if why_not is None:
@@ -91,10 +95,14 @@ def _apply(action: AnyAction, host: LinuxHost) -> Text | None:
     except (VerbFailed, LibvirtDown) as error:
         return error.text
     except Exception as error:
-        # A defect of ours must still be undone and told: an order without an end would wait in the panel for ever.
         log.exception("%s could not be carried out", action.action)
-        return text("The agent failed: %(error)s. Please report this.", error=f"{type(error).__name__}: {error}")
+        return _defect(error)
     return None
+
+
+def _defect(error: Exception) -> Text:
+    """A defect of ours must be told too, and undone: an order without an end would wait in the panel for ever."""
+    return text("The agent failed: %(error)s. Please report this.", error=f"{type(error).__name__}: {error}")
 
 
 def _describe(action: AnyAction, host: LinuxHost) -> str:

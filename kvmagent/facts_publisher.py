@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from uuid import UUID
@@ -10,6 +11,8 @@ from virtnet.facts import HostFacts
 from virtnet.messages import FactsReport
 
 LEAST_SECONDS = 0.5  # between two readings, however fast a host changes
+
+log = logging.getLogger(__name__)
 
 
 class FactsPublisher:
@@ -37,7 +40,11 @@ class FactsPublisher:
         while not stop.is_set():
             self._wake.wait()
             self._wake.clear()
-            self._publish()
+            try:
+                self._publish()
+            except Exception:
+                # A defect in reading must not end this thread: the next change may be readable again.
+                log.exception("the facts could not be read")
             stop.wait(LEAST_SECONDS)
 
     def _publish(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from kvmagent.nonces import Nonces
 from kvmagent.orders import Orders
 from kvmagent.reports import Reports
 from kvmagent.watch import Watch
-from kvmagent.watchdog import Watchdog, notify_systemd
+from kvmagent.watchdog import EXIT_STATUS, Watchdog, notify_systemd
 from virtnet.actions import AnyAction
 from virtnet.messages import Step
 
@@ -50,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
     except (settings_module.NotEnrolled, UnusableKey, OSError) as error:
         print(error, file=sys.stderr)
         return EX_CONFIG
-    journal = Journal(settings_module.journal_file())
     try:
         only_one(settings_module.state() / "kvmagent.lock")
     except BlockingIOError:
         print("Another kvmagent runs on this host already.", file=sys.stderr)
         return EX_CONFIG
+    journal = Journal(settings_module.journal_file())
 
     libvirt = Libvirt(arguments.uri)
     nonces = Nonces()
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     stop = threading.Event()
     for thread in (reports.run, publisher.run):
-        threading.Thread(target=thread, args=(stop,), name=thread.__qualname__, daemon=True).start()
+        threading.Thread(target=_or_end, args=(thread, stop), name=thread.__qualname__, daemon=True).start()
     watch.start()
     notify_systemd("READY=1")
     with watchdog.at_work():
@@ -84,8 +85,18 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
+def _or_end(work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """An agent that lost a thread looks alive and is none: better started afresh."""
+    try:
+        work(stop)
+    except Exception:
+        log.exception("ending: a thread of the agent failed")
+        os._exit(EXIT_STATUS)
+
+
 def only_one(path: Path) -> None:
     """Keeps a lock for the life of this process. Raises BlockingIOError when another process has it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = path.open("w")
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     _locks.append(file)

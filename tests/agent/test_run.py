@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 from tests.agent.enrolled_host import DEFAULT, EnrolledHost, celery_message
+from tests.agent.stalling_proxy import StallingProxy
 from tests.agent.supervised_agent import SupervisedAgent, awaited
 from tests.redis_server import RedisServer
 from virtnet.actions import SetNetworkAutostart
@@ -161,6 +162,21 @@ def test_it_consumes_again_within_30_seconds_of_a_redis_that_was_frozen(
         assert time.monotonic() - thawed < 30
         order = agent.order()
         assert agent.finished(order).outcome == "applied"
+
+
+def test_it_consumes_again_within_30_seconds_of_a_connection_that_went_dead_unnoticed(
+    tmp_path: Path, server: RedisServer
+) -> None:
+    proxy = StallingProxy(server.port)
+    host = uuid4()
+    url = server.add_host(host).replace(f":{server.port}/", f":{proxy.port}/")
+    enrolled = EnrolledHost(tmp_path, host=host, redis_url=url)
+    with SupervisedAgent(enrolled, server.client()) as agent:
+        agent.hears(10)
+        proxy.stall()
+        assert agent.hears(30) < 30
+        assert agent.starts == 1
+    proxy.close()
 
 
 def test_an_order_that_always_kills_the_agent_is_tried_three_times_and_put_into_quarantine(
