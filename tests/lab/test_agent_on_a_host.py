@@ -4,17 +4,20 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Interface
+from uuid import UUID
 
 import pytest
 
 from lab import Lab, LabGuest, LabHost
 from tests.lab.agent_cli import apply, attach, define, detach, facts, must_apply, ref, undefine
-from virtnet.actions import UpdateNetwork
+from virtnet.actions import AttachInterface, DetachInterface, UpdateNetwork
 from virtnet.facts import HostFacts, InterfaceFacts
+from virtnet.interface import InterfaceSpec
 from virtnet.modes.bridge import Bridge
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.macvtap import Macvtap
 from virtnet.modes.nat import Nat
+from virtnet.refs import DomainRef
 from virtnet.spec import NetworkSpec
 
 pytestmark = pytest.mark.lab
@@ -210,6 +213,31 @@ def test_an_update_that_would_cut_off_a_running_guest_is_refused_by_its_name(hos
         assert guest.name in said
         assert same(before, facts(host))
         assert guest.run("ping -c1 -W2 10.99.1.1")[0] == 0
+
+
+def test_a_guest_that_does_not_let_go_of_its_card_is_named_and_keeps_it(host: LabHost) -> None:
+    asleep = DomainRef(uuid=UUID("00000000-0000-4000-8000-0000000000aa"), name="asleep")
+    xml = (
+        f"<domain type='qemu'><name>{asleep.name}</name><uuid>{asleep.uuid}</uuid><memory unit='MiB'>32</memory>"
+        "<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features></domain>"
+    )
+    domain = host.libvirt().defineXML(xml)
+    domain.create()  # without a disk: no system ever answers the unplugging
+    try:
+        with network(host, NAT):
+            plug = AttachInterface(domain=asleep, interface=InterfaceSpec(network=NAT.name, mac=MAC))
+            assert must_apply(host, plug) == ["done"]
+            before = facts(host).domain(asleep.uuid)
+            status, _, said = apply(host, DetachInterface(domain=asleep, mac=MAC))
+            assert status == 3
+            assert "asleep does not let go of the card" in said
+            assert facts(host).domain(asleep.uuid) == before
+            domain.destroy()
+            assert must_apply(host, DetachInterface(domain=asleep, mac=MAC)) == ["done"]
+    finally:
+        if domain.isActive():
+            domain.destroy()
+        domain.undefine()
 
 
 def test_the_table_for_the_next_boot_is_the_one_that_is_loaded(host: LabHost) -> None:
