@@ -51,7 +51,8 @@ class RedisConfiguration:
                     "appendfsync always",
                     'save ""',
                     "maxmemory-policy noeviction",
-                    "user default off",
+                    # Redis replays its append-only file as this user, and leaves out transactions it may not do.
+                    "user default off ~* &* +@all",
                     f"user worker on >{self.worker_password} ~* &* +@all",
                     f"user web on >{self.web_password} ~kvm:panel:* resetchannels -@all +hello +auth +ping +select "
                     "+client|setname +lpush +ltrim",

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import redis
 from django.conf import settings as django_settings
 from django.db import connection
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -150,6 +153,40 @@ def test_both_go_on_after_redis_was_killed(
     panel_redis.start()
     carry_out(panel_redis, agent, change)
     assert [process.poll() for process in processes] == [None, None]
+
+
+def test_the_real_agent_enrols_reports_and_carries_out_an_order(
+    panel_redis: RedisServer,
+    operator: User,
+    live_server: LiveServer,
+    settings: Settings,
+    tmp_path: Path,
+    processes: object,
+) -> None:
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(
+        update={"agent_redis_url": f"redis://127.0.0.1:{panel_redis.port}/0"}
+    )
+    host, token = host_operations.add_host("kvm1", by=operator)
+    variables = {**os.environ, "KVMAGENT_ETC": str(tmp_path / "etc"), "KVMAGENT_STATE": str(tmp_path / "state")}
+    kvmagent = [sys.executable, "-m", "kvmagent"]
+    subprocess.run(
+        [*kvmagent, "enrol", f"--panel={live_server.url}", f"--token={token}"], env=variables, check=True, timeout=60
+    )
+    # libvirt's own test driver: nothing of this machine is touched.
+    agent = subprocess.Popen([*kvmagent, "run", "--uri=test:///default"], env=variables)
+    try:
+        host.refresh_from_db()
+        host_operations.approve_host(host, by=operator)
+        until(lambda: Network.objects.filter(host=host, name="default").exists(), seconds=30)
+        change = operations.set_network_autostart(Network.objects.get(host=host), True, by=operator)
+        until(lambda: not Change.objects.get(pk=change.pk).is_open, seconds=15)
+        change.refresh_from_db()
+        assert (change.state, change.read_problems(), change.read_error()) == (ChangeState.APPLIED, (), None)
+        assert [step.outcome for step in change.read_steps()] == ["done"]
+        until(lambda: Network.objects.filter(host=host, facts__autostart=True).exists(), seconds=5)
+    finally:
+        agent.terminate()
+        agent.wait(20)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no connections to lose")
