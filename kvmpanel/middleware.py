@@ -10,21 +10,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django_htmx.http import HttpResponseClientRefresh
-
-from kvmpanel.environment import BASE_DIR
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
-DATABASE_AWAY = (BASE_DIR / "templates/503.html").read_text()
-
 
 class DatabaseAway:
-    """Answers 503 from a file when the database cannot be reached, instead of letting each view fail in its way."""
+    """Answers 503 with a page of its own when the database cannot be reached, instead of letting each view fail in its way."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -43,7 +40,7 @@ class DatabaseAway:
 
     def _unavailable(self, error: Exception) -> HttpResponseBase:
         log.error("The database is away: %s", error)
-        response = HttpResponse(DATABASE_AWAY, status=503)
+        response = HttpResponse(render_to_string("503.html"), status=503)
         response["Retry-After"] = "5"
         response["Cache-Control"] = "no-store"
         return response

@@ -1,0 +1,223 @@
+"""A change's page, and the list of all."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from hosts.models import Host
+from networks import operations
+from networks.models import OPEN_STATES, Change, ChangeState, Network
+from team.models import User
+from tests.panel.factories import lab_spec, nat_spec
+from tests.panel.pages import Page
+from virtnet.messages import Step
+from virtnet.spec import Problem
+from virtnet.text import text
+
+FINISHED = [state for state in ChangeState if state not in OPEN_STATES]
+
+
+@pytest.fixture
+def change(operator: User, host: Host) -> Change:
+    return operations.define_network(host, nat_spec(), by=operator)
+
+
+def address(change: Change, path: str = "") -> str:
+    return f"/changes/{change.pk}/{path}"
+
+
+def set_to(change: Change, **values: object) -> None:
+    Change.objects.filter(pk=change.pk).update(**values)
+
+
+def step(sentence: str, outcome: str) -> dict[str, object]:
+    found = Step.model_validate({"text": text(sentence), "command": f"do {sentence}", "outcome": outcome})
+    return found.model_dump(mode="json")
+
+
+def test_it_shows_what_who_and_what_is_going_to_be_done(viewer_client: Client, change: Change) -> None:
+    page = Page(viewer_client.get(address(change)))
+    assert "Make the network office" in page.words
+    assert "queued" in page.words
+    assert "Asked by olga," in page.words
+    assert "What will be done 1 Define the network office." in page.words
+    assert {"/hosts/kvm1/", f"/networks/{change.network_id}/"} <= set(page.links)
+
+
+@pytest.mark.parametrize("state", OPEN_STATES)
+def test_an_open_change_asks_for_its_progress_each_second(
+    viewer_client: Client, change: Change, state: ChangeState
+) -> None:
+    set_to(change, state=state)
+    part = Page(viewer_client.get(address(change), headers={"HX-Request": "true"}))
+    assert part.tags[0][1]["id"] == "progress"
+    assert "every 1s" in part.tags[0][1]["hx-trigger"]
+    assert part.tags[0][1]["hx-get"] == address(change)
+
+
+@pytest.mark.parametrize("state", FINISHED)
+def test_a_finished_change_asks_no_more(viewer_client: Client, change: Change, state: ChangeState) -> None:
+    set_to(change, state=state)
+    part = Page(viewer_client.get(address(change), headers={"HX-Request": "true"}))
+    assert not [given for _, given in part.tags if "hx-trigger" in given]
+    assert str(state.label) in part.words
+
+
+def test_steps_appear_as_they_come(viewer_client: Client, change: Change) -> None:
+    steps = [step("One.", "done"), step("Two.", "already-so"), step("Three.", "failed"), step("Four.", "undone")]
+    set_to(change, state="running", steps=steps)
+    words = Page(viewer_client.get(address(change))).words
+    assert "Steps One. done do One. Two. was so already do Two. Three. failed do Three. Four. undone" in words
+    assert "The same as commands do One. do Two. Copy" in words
+
+
+def test_it_shows_problems_with_their_fixes_and_the_error(viewer_client: Client, change: Change) -> None:
+    problem = Problem(text=text("%(link)s is busy.", link="eth0"), fix=text("Choose another."))
+    set_to(
+        change,
+        state="refused",
+        problems=[problem.model_dump(mode="json")],
+        error=text("It did not work on %(host)s.", host="kvm1").model_dump(mode="json"),
+    )
+    words = Page(viewer_client.get(address(change))).words
+    assert "eth0 is busy. Choose another." in words
+    assert "It did not work on kvm1." in words
+
+
+def test_it_shows_the_difference_between_before_and_after(viewer_client: Client, change: Change) -> None:
+    set_to(change, state="applied", before="<a/>\n<b/>\n", after="<a/>\n<c/>\n")
+    page = Page(viewer_client.get(address(change)))
+    assert "-<b/>" in page.text
+    assert "+<c/>" in page.text
+    assert {"added", "removed"} <= {given.get("class") for tag, given in page.tags if tag == "span"}
+
+
+def test_it_says_plainly_that_it_waits_for_a_silent_host(
+    viewer_client: Client, operator: User, silent_host: Host
+) -> None:
+    waiting = operations.define_network(silent_host, nat_spec(), by=operator)
+    words = Page(viewer_client.get(address(waiting))).words
+    assert "kvm2 is silent, so this waits for it." in words
+    assert f"by {waiting.not_after:%Y-%m-%d %H:%M:%S} UTC, the change expires and nothing is done" in words
+
+
+def test_it_cancels_what_was_never_sent(operator_client: Client, change: Change) -> None:
+    form = Page(operator_client.get(address(change))).form(address(change, "cancel/"))
+    assert operator_client.post(form.action, form.values)["Location"] == address(change)
+    change.refresh_from_db()
+    assert change.state == ChangeState.CANCELLED
+
+
+def test_it_says_when_it_is_too_late_to_cancel(operator_client: Client, change: Change) -> None:
+    set_to(change, state="sent", sends=1)
+    page = Page(operator_client.post(address(change, "cancel/"), follow=True))
+    assert "It is too late to cancel" in page.words
+    assert address(change, "cancel/") not in [form.action for form in page.forms]
+
+
+@pytest.mark.parametrize("state", [state for state in FINISHED if state != ChangeState.APPLIED])
+def test_it_tries_again(operator_client: Client, change: Change, state: ChangeState) -> None:
+    set_to(change, state=state)
+    form = Page(operator_client.get(address(change))).form(address(change, "retry/"))
+    answer = operator_client.post(form.action, form.values)
+    again = Change.objects.get(retry_of=change)
+    assert answer["Location"] == address(again)
+    assert again.action == change.action
+    assert address(again) in Page(operator_client.get(address(change))).links
+    assert address(change) in Page(operator_client.get(address(again))).links
+
+
+def test_it_says_why_it_cannot_be_tried_again(operator_client: Client, change: Change) -> None:
+    set_to(change, state="applied")
+    assert address(change, "retry/") not in [form.action for form in Page(operator_client.get(address(change))).forms]
+    page = Page(operator_client.post(address(change, "retry/"), follow=True))
+    assert "This change is not one to try again now." in page.words
+
+
+@pytest.mark.parametrize("path", ["cancel/", "retry/"])
+def test_a_viewer_a_stranger_and_a_passer_by_cannot(
+    viewer_client: Client, stranger_client: Client, client: Client, change: Change, path: str
+) -> None:
+    assert viewer_client.post(address(change, path)).status_code == 403
+    assert stranger_client.post(address(change, path)).status_code == 404
+    assert client.post(address(change, path)).status_code == 302
+    assert [form.action for form in Page(viewer_client.get(address(change))).forms] == ["/logout/", "/language/"]
+    change.refresh_from_db()
+    assert change.state == ChangeState.QUEUED
+
+
+def test_a_stranger_finds_nothing(stranger_client: Client, change: Change) -> None:
+    assert stranger_client.get(address(change)).status_code == 404
+    assert stranger_client.get(f"/changes/{uuid4()}/").status_code == 404
+    assert stranger_client.get("/changes/").status_code == 403
+
+
+def test_other_methods_are_refused(operator_client: Client, change: Change) -> None:
+    assert operator_client.post(address(change)).status_code == 405
+    assert operator_client.get(address(change, "cancel/")).status_code == 405
+    assert operator_client.get(address(change, "retry/")).status_code == 405
+    assert operator_client.post("/changes/").status_code == 405
+
+
+def test_the_list_names_each_change(viewer_client: Client, change: Change) -> None:
+    page = Page(viewer_client.get("/changes/"))
+    assert "Make the network office kvm1 olga" in page.words
+    assert address(change) in page.links
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"host": "kvm1"}, {"office", "lab"}),
+        ({"host": "kvm2"}, {"branch"}),
+        ({"person": "OLGA"}, {"office", "lab", "branch"}),
+        ({"person": "viktor"}, set()),
+        ({"state": "applied"}, {"lab"}),
+        ({"state": "nonsense"}, set()),
+        ({"text": "off"}, {"office"}),
+        ({"host": "kvm", "state": "queued"}, {"office", "branch"}),
+    ],
+)
+def test_the_list_is_filtered(
+    viewer_client: Client,
+    operator: User,
+    change: Change,
+    silent_host: Host,
+    query: dict[str, str],
+    found: set[str],
+) -> None:
+    lab = Network.objects.get(host__name="kvm1", name=lab_spec().name)
+    applied = operations.set_network_autostart(lab, False, by=operator)
+    set_to(applied, state="applied")
+    operations.define_network(silent_host, nat_spec("branch", number=88), by=operator)
+    words = Page(viewer_client.get("/changes/", query)).words
+    assert {name for name in ("office", "lab", "branch") if f"the network {name}" in words} == found
+    if not found:
+        assert "Nothing fits" in words
+
+
+def test_the_list_has_pages_that_keep_the_filter(
+    viewer_client: Client,
+    operator: User,
+    change: Change,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for number in range(2, 122):
+        Change.objects.create(
+            host=change.host, network=change.network, by=operator, seq=number, action=change.action,
+            not_after=change.not_after,
+        )  # fmt: skip
+    with django_assert_max_num_queries(6):
+        first = Page(viewer_client.get("/changes/", {"host": "kvm1"}))
+    assert "Page 1 of 3" in first.words
+    assert "?host=kvm1&page=2" in first.links
+    last = Page(viewer_client.get("/changes/", {"host": "kvm1", "page": "99"}))
+    assert "Page 3 of 3" in last.words
+
+
+def test_an_empty_list_says_how_to_begin(viewer_client: Client) -> None:
+    assert "No changes yet" in Page(viewer_client.get("/changes/")).words

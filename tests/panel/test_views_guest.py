@@ -1,0 +1,175 @@
+"""One guest's page: its cards, a card more, a card less."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from hosts.models import Host
+from networks import operations
+from networks.models import Change, Network
+from team.models import User
+from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
+from tests.panel.pages import Page
+from virtnet.actions import AttachInterface, DetachInterface
+from virtnet.interface import InterfaceSpec
+
+WEB = f"/hosts/kvm1/guests/{WEB_GUEST}/"
+DB = f"/hosts/kvm1/guests/{DB_GUEST}/"
+ATTACH = f"{WEB}attach/"
+DETACH = f"{WEB}detach/{WEB_MAC}/"
+FREE = "52:54:00:00:00:99"
+
+
+def test_it_shows_the_guest_and_its_cards(viewer_client: Client, host: Host) -> None:
+    page = Page(viewer_client.get(WEB))
+    assert "web running" in page.words
+    assert f"{WEB_MAC} default 192.168.122.50/24 (lease) virtio vnet0 now and after a restart" in page.words
+    assert f"/networks/{Network.objects.get(name='default').pk}/" in page.links
+
+
+def test_it_says_that_a_guest_without_a_card_reaches_nothing(viewer_client: Client, host: Host) -> None:
+    words = Page(viewer_client.get(DB)).words
+    assert "db shut off" in words
+    assert "The guest has no card, so it reaches nothing." in words
+
+
+def test_it_shows_its_history(viewer_client: Client, operator: User, host: Host) -> None:
+    operations.attach_interface(host, web_guest(), InterfaceSpec(network="lab", mac=FREE), by=operator)
+    assert "Plug web into the network lab olga" in Page(viewer_client.get(WEB)).words
+
+
+def test_a_guest_that_is_gone_keeps_its_history(viewer_client: Client, operator: User, host: Host) -> None:
+    operations.attach_interface(host, web_guest(), InterfaceSpec(network="lab", mac=FREE), by=operator)
+    Host.objects.update(facts=host_facts(domains=()).model_dump(mode="json"))
+    words = Page(viewer_client.get(WEB)).words
+    assert "This guest is not on the host any more." in words
+    assert "Plug web into the network lab" in words
+
+
+def test_there_is_no_page_for_a_guest_that_never_was(viewer_client: Client, host: Host) -> None:
+    assert viewer_client.get(f"/hosts/kvm1/guests/{uuid4()}/").status_code == 404
+
+
+def test_it_offers_each_network_with_who_reaches_whom(operator_client: Client, host: Host) -> None:
+    page = Page(operator_client.get(ATTACH))
+    assert "default NAT Internet: yes Host: yes LAN: yes LAN → guest: no Guest ↔ guest: yes" in page.words
+    assert "lab Host-only Internet: no Host: yes LAN: no LAN → guest: no Guest ↔ guest: yes" in page.words
+    form = page.form(ATTACH)
+    assert form.values["mac"].startswith("52:54:00:")
+    assert form.values["model"] == "virtio"
+
+
+def test_it_sends_the_card_that_was_chosen(operator_client: Client, host: Host) -> None:
+    form = Page(operator_client.get(ATTACH)).form(ATTACH)
+    answer = operator_client.post(ATTACH, {**form.values, "network": "lab", "model": "e1000e", "step": "ask"})
+    change = Change.objects.get()
+    assert answer["Location"] == f"/changes/{change.pk}/"
+    action = change.read_action()
+    assert isinstance(action, AttachInterface)
+    assert action.interface == InterfaceSpec(network="lab", mac=form.values["mac"], model="e1000e")
+    assert action.domain.uuid == WEB_GUEST
+
+
+def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, host: Host) -> None:
+    typed = {"network": "lab", "model": "virtio", "mac": FREE, "step": "preview"}
+    page = Page(operator_client.post(ATTACH, typed))
+    assert "virsh attach-device web card.xml --live --config" in page.words
+    assert f'<mac address="{FREE}" />' in page.text
+    by_typing = operator_client.post(ATTACH, {**typed, "step": "ask"}, headers={"HX-Request": "true"})
+    assert Page(by_typing).tags[0][1]["id"] == "card"
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("network", "", "This field is required."),
+        ("network", "nowhere", "Select a valid choice."),
+        ("mac", "", "This field is required."),
+        ("mac", "52:54:00:zz:00:01", "six pairs of hexadecimal digits"),
+        ("mac", "01:54:00:00:00:01", "multicast"),
+        ("mac", "52:54:00:00:00:99:00", "at most 17"),
+        ("model", "ne2000", "Select a valid choice."),
+    ],
+)
+def test_it_says_what_is_wrong_and_keeps_what_was_typed(
+    operator_client: Client, host: Host, field: str, value: str, sentence: str
+) -> None:
+    typed = {"network": "lab", "model": "virtio", "mac": FREE, field: value}
+    page = Page(operator_client.post(ATTACH, typed))
+    assert sentence in page.words
+    if field != "mac":
+        assert page.form(ATTACH).values["mac"] == FREE
+    else:
+        assert page.form(ATTACH).values == {**page.form(ATTACH).values, "network": "lab", "mac": value}
+    assert not Change.objects.exists()
+
+
+def test_it_refuses_a_mac_address_of_another_guest_of_the_fleet(operator_client: Client, host: Host) -> None:
+    stray = web_guest()
+    card = stray.interfaces[0].model_copy(update={"mac": FREE})
+    elsewhere = stray.model_copy(update={"name": "mail", "uuid": uuid4(), "interfaces": (card,)})
+    make_host("kvm9", facts=host_facts(domains=(elsewhere,)))
+    page = Page(operator_client.post(ATTACH, {"network": "lab", "model": "virtio", "mac": FREE}))
+    assert f"{FREE} is a card of mail on kvm9 already. Choose another MAC address." in page.words
+
+
+def test_it_says_that_a_stopped_network_must_be_started_first(operator_client: Client) -> None:
+    facts = host_facts()
+    stopped = tuple(network.model_copy(update={"active": False}) for network in facts.networks)
+    make_host("kvm1", facts=facts.model_copy(update={"networks": stopped}))
+    assert "stopped: start it first" in Page(operator_client.get(ATTACH)).words
+    page = Page(operator_client.post(ATTACH, {"network": "lab", "model": "virtio", "mac": FREE}))
+    assert "The network lab is not running. Start the network first." in page.words
+
+
+def test_it_says_what_unplugging_means_and_then_asks_for_it(operator_client: Client, host: Host) -> None:
+    page = Page(operator_client.get(DETACH))
+    assert f"Unplug the card {WEB_MAC} from web?" in page.words
+    assert "The guest loses this connection at once." in page.words
+    form = page.form(DETACH)
+    answer = operator_client.post(DETACH, form.values)
+    change = Change.objects.get()
+    assert answer["Location"] == f"/changes/{change.pk}/"
+    action = change.read_action()
+    assert isinstance(action, DetachInterface)
+    assert (action.mac, action.domain.uuid) == (WEB_MAC, WEB_GUEST)
+
+
+def test_the_very_same_request_is_refused_while_it_waits(operator_client: Client, host: Host) -> None:
+    operator_client.post(DETACH)
+    page = Page(operator_client.post(DETACH))
+    assert "This very change is waiting for kvm1 already." in page.words
+    assert Change.objects.count() == 1
+
+
+def test_there_is_nothing_to_unplug_for_another_mac_address(operator_client: Client, host: Host) -> None:
+    assert operator_client.get(f"{WEB}detach/{FREE}/").status_code == 404
+
+
+@pytest.mark.parametrize("path", [ATTACH, DETACH])
+def test_a_viewer_a_stranger_and_a_passer_by_cannot(
+    viewer_client: Client, stranger_client: Client, client: Client, host: Host, path: str
+) -> None:
+    for method in ("get", "post"):
+        assert getattr(viewer_client, method)(path).status_code == 403
+        assert getattr(stranger_client, method)(path).status_code == 404
+        assert getattr(client, method)(path).status_code == 302
+    assert not Change.objects.exists()
+
+
+def test_a_viewer_sees_no_button(viewer_client: Client, host: Host) -> None:
+    assert not {ATTACH, DETACH} & set(Page(viewer_client.get(WEB)).links)
+
+
+def test_a_stranger_finds_nothing(stranger_client: Client, host: Host) -> None:
+    assert stranger_client.get(WEB).status_code == 404
+
+
+def test_other_methods_are_refused(operator_client: Client, host: Host) -> None:
+    assert operator_client.post(WEB).status_code == 405
+    assert operator_client.put(ATTACH).status_code == 405
+    assert operator_client.delete(DETACH).status_code == 405

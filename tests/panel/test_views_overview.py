@@ -1,0 +1,77 @@
+"""All hosts on one page."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from hosts.models import Host, HostStatus
+from tests.panel.factories import host_facts, make_host
+from tests.panel.pages import Page
+from virtnet.text import text
+
+
+def test_it_shows_each_host_with_its_counts(viewer_client: Client, host: Host, silent_host: Host) -> None:
+    page = Page(viewer_client.get("/"))
+    assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(page.links)
+    words = page.words
+    assert "2 hosts: 1 active, 1 silent" in words
+    assert "kvm1 active 0 seconds ago 6 2 2 libvirt 9.0.0, QEMU 7.2.0" in words
+    assert "kvm2 silent 1 hour ago" in words
+
+
+def test_it_says_why_libvirt_is_down(viewer_client: Client) -> None:
+    down = host_facts().model_copy(update={"libvirt_error": text("libvirtd does not answer on %(host)s.", host="x1")})
+    make_host("kvm1", facts=down)
+    assert "libvirtd does not answer on x1." in Page(viewer_client.get("/")).text
+
+
+@pytest.mark.parametrize("status", list(HostStatus))
+def test_it_shows_every_status(viewer_client: Client, status: HostStatus) -> None:
+    make_host("kvm1", status=status)
+    assert f"kvm1 {status.label} " in Page(viewer_client.get("/")).words
+
+
+def test_it_teaches_how_to_begin(operator_client: Client) -> None:
+    page = Page(operator_client.get("/"))
+    assert "No hosts yet" in page.text
+    assert "/hosts/add/" in page.links
+
+
+def test_a_viewer_sees_no_button_to_add_a_host(viewer_client: Client, host: Host) -> None:
+    assert "/hosts/add/" not in Page(viewer_client.get("/")).links
+
+
+def test_it_finds_a_host_by_a_part_of_its_name(viewer_client: Client, host: Host, silent_host: Host) -> None:
+    links = Page(viewer_client.get("/", {"search": "VM2"})).links
+    assert "/hosts/kvm2/" in links
+    assert "/hosts/kvm1/" not in links
+
+
+def test_htmx_gets_the_part_alone_and_it_asks_again(viewer_client: Client, host: Host) -> None:
+    answer = viewer_client.get("/?search=kvm", headers={"HX-Request": "true"})
+    tags = Page(answer).tags
+    assert tags[0][1]["id"] == "fleet"
+    assert tags[0][1]["hx-get"] == "/?search=kvm"
+    assert "HX-Request" in answer["Vary"]
+    assert "html" not in {tag for tag, _ in tags}
+
+
+def test_a_hundred_hosts_take_as_many_queries_as_one(
+    viewer_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(100):
+        make_host(f"kvm{number:03}")
+    with django_assert_max_num_queries(6):
+        page = Page(viewer_client.get("/"))
+    assert "100 hosts" in page.text
+
+
+def test_it_refuses_who_has_no_role(stranger_client: Client, client: Client, db: None) -> None:
+    assert stranger_client.get("/").status_code == 403
+    assert client.get("/")["Location"] == "/login/?next=/"
+
+
+def test_it_is_for_reading(operator_client: Client) -> None:
+    assert operator_client.post("/").status_code == 405
