@@ -20,7 +20,7 @@ from redis.retry import Retry
 
 from virtnet.channel import down_prefix, up_stream
 
-# What one worker was measured to need, and no more (tests/agent/test_redis_acl.py).
+# What one worker was measured to need, and no more (tests/agent/test_run.py).
 DOWN_COMMANDS = ("-@all", "+hello", "+auth", "+ping", "+multi", "+exec", "+sadd", "+llen", "+brpop")
 
 

@@ -12,10 +12,12 @@ from kvmagent.carry_out import carry_out
 from kvmagent.libvirt_connection import Libvirt
 from tests.agent.enrolled_host import DEFAULT
 from virtnet.actions import DestroyNetwork, SetNetworkAutostart, StartNetwork, UndefineNetwork
+from virtnet.facts import HostFacts
 from virtnet.host import Host
 from virtnet.messages import Step
 from virtnet.modes.host_only import HostOnly
 from virtnet.refs import NetworkRef
+from virtnet.spec import Problem
 
 GONE = NetworkRef(uuid=uuid4(), name="gone")
 SPEC = HostOnly(name="gone", bridge="virbr9", host_address=IPv4Interface("192.168.9.1/24"))
@@ -31,6 +33,11 @@ class _TwoVerbs(SetNetworkAutostart):
         if self.defect:
             raise ZeroDivisionError("a defect")
         host.start_network(GONE)
+
+
+class _CannotLook(SetNetworkAutostart):
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        raise ZeroDivisionError("a defect")
 
 
 class _FailsOnDefault(StartNetwork):
@@ -93,6 +100,14 @@ def test_a_failure_undoes_what_was_done_before_it(libvirt: Libvirt, defect: bool
     assert finished.error is not None
     assert "undone" in {step.outcome for step in finished.steps}
     assert not _autostart(libvirt)
+
+
+def test_a_defect_in_looking_is_told_and_nothing_is_touched(libvirt: Libvirt) -> None:
+    told: list[Step] = []
+    finished = carry_out(_CannotLook(network=DEFAULT, autostart=True), libvirt, told.append)
+    assert finished.outcome == "refused"
+    assert str(finished.error) == "The agent failed: ZeroDivisionError: a defect. Please report this."
+    assert told == []
 
 
 def test_an_object_that_the_interrupted_try_took_away_is_no_problem(libvirt: Libvirt) -> None:

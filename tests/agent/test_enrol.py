@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import stat
 import threading
@@ -52,7 +53,7 @@ class Panel:
                 """Says nothing."""
 
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -180,3 +181,15 @@ def test_damaged_settings_say_what_is_wrong_and_run_ends_with_a_status_of_its_ow
     settings.settings_file().write_text(json.dumps({**written, "host": str(uuid4()), "more": 1}))
     assert main(["run"]) == 78
     assert "is damaged (more:" in capsys.readouterr().err
+
+
+def test_a_second_agent_on_the_same_host_is_refused(
+    panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KVMAGENT_STATE", str(tmp_path / "state"))
+    assert enrol(panel) == 0
+    (tmp_path / "state").mkdir()
+    with (tmp_path / "state" / "kvmagent.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        assert main(["run"]) == 78
+    assert "Another kvmagent runs" in capsys.readouterr().err

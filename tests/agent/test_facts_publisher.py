@@ -23,6 +23,8 @@ class Published:
 
     def _read(self) -> HostFacts:
         self.readings.put(self.hostname)
+        if self.hostname == "unreadable":
+            raise ZeroDivisionError("a defect")
         return HostFacts(hostname=self.hostname)
 
 
@@ -64,3 +66,14 @@ def test_a_ping_gets_them_though_nothing_changed(published: Published) -> None:
     ping = uuid4()
     published.publisher.asked(ping)
     assert published.reports.get(timeout=2).pong == ping
+
+
+def test_facts_that_could_not_be_read_are_read_again_at_the_next_change(published: Published) -> None:
+    published.reports.get(timeout=2)
+    published.readings.get(timeout=2)
+    published.hostname = "unreadable"
+    published.publisher.changed()
+    assert published.readings.get(timeout=2) == "unreadable"
+    published.hostname = "cellar"
+    published.publisher.changed()
+    assert published.reports.get(timeout=2).facts.hostname == "cellar"

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -55,6 +56,9 @@ def test_it_carries_out_an_order_reports_each_step_and_needs_no_more_than_its_ac
         finished = agent.finished(order)
         kinds = [report.report.kind for report in enrolled.reports(server.client())]
         seqs = [report.seq for report in enrolled.reports(server.client())]
+        os.kill(agent.pid, signal.SIGTERM)
+        awaited(lambda: agent.starts == 2, 10)
+        agent.fresh_nonce()
         assert agent.hears(5) < 5
         assert server.denied() == []
     assert finished.outcome == "applied"
