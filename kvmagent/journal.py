@@ -6,6 +6,7 @@ a change of an order is written in the same transaction as the change, so neithe
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -16,10 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from virtnet.messages import Order, OrderFinished, OrderProgress, OrderReceived, OrderRejected, Step
+from virtnet.text import text
 
 KEEP_DAYS = 30  # finished orders and counts of refusals; the nonce refuses an order that comes again later
 LARGEST_OUTBOX = 10_000  # beyond it, progress and rejections are dropped, the oldest first; what orders became is kept
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (
@@ -107,14 +113,26 @@ class Journal:
 
     def find(self, order: UUID) -> Entry | None:
         with self._lock:
-            row = self._db.execute(f"{_SELECT_ENTRY} WHERE id = ?", (str(order),)).fetchone()
-        return _entry(row) if row else None
+            row = self._db.execute(
+                "SELECT message, state, tries, before, finished FROM orders WHERE id = ?", (str(order),)
+            ).fetchone()
+        return _entry(*row) if row else None
 
     def unfinished(self) -> list[Entry]:
-        """In their order of work."""
+        """In their order of work. One that this version of the agent cannot read is finished as failed."""
         with self._lock:
-            rows = self._db.execute(f"{_SELECT_ENTRY} WHERE state != 'finished' ORDER BY seq").fetchall()
-        return [_entry(row) for row in rows]
+            rows = self._db.execute(
+                "SELECT id, message, state, tries, before, finished FROM orders WHERE state != 'finished' ORDER BY seq"
+            ).fetchall()
+        entries = []
+        for order, *row in rows:
+            try:
+                entries.append(_entry(*row))
+            except ValidationError:
+                log.exception("order %s was written by another version of the agent", order)
+                sentence = text("The agent was updated while it carried this out, and cannot read it any more.")
+                self.finish(OrderFinished(order=UUID(order), outcome="failed", error=sentence))
+        return entries
 
     def start(self, order: UUID) -> None:
         """Counts one more try, before anything is touched."""
@@ -236,11 +254,7 @@ class Journal:
             self._db.execute("DELETE FROM refusals WHERE day < date('now', ?)", (f"-{KEEP_DAYS} days",))
 
 
-_SELECT_ENTRY = "SELECT message, state, tries, before, finished FROM orders"
-
-
-def _entry(row: tuple[str, str, int, str | None, str | None]) -> Entry:
-    message, state, tries, before, finished = row
+def _entry(message: str, state: str, tries: int, before: str | None, finished: str | None) -> Entry:
     return Entry(
         order=Order.model_validate_json(message),
         state=state,

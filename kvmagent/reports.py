@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import redis
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from kvmagent.journal import Journal
 from kvmagent.keys import fingerprint
@@ -89,7 +89,10 @@ class Reports:
 
     def _send_waiting(self) -> None:
         while waiting := self._journal.next_report():
-            self._append(_any_report.validate_json(waiting.report), waiting.seq, waiting.at)
+            try:
+                self._append(_any_report.validate_json(waiting.report), waiting.seq, waiting.at)
+            except ValidationError:
+                log.exception("a report that another version of the agent wrote is left out")
             self._journal.delivered(waiting)
         with self._facts_lock:
             facts = self._facts

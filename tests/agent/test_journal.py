@@ -143,6 +143,18 @@ def test_it_forgets_finished_orders_after_30_days_and_no_others(tmp_path: Path) 
     assert again.find(fresh.order) is not None
 
 
+def test_an_order_of_another_version_of_the_agent_is_finished_as_failed(journal: Journal, order: Order) -> None:
+    journal.receive(order)
+    journal.start(order.order)
+    journal._db.execute("UPDATE orders SET message = json_set(message, '$.version', 2)")
+    waiting(journal)
+    assert journal.unfinished() == []
+    (finished,) = waiting(journal)
+    assert OrderFinished.model_validate_json(finished).outcome == "failed"
+    assert journal.unfinished() == []
+    assert waiting(journal) == []
+
+
 # What a host is to the journal: a file that says whether the thing is done, and a line for each time it was done.
 DYING_AGENT = """
 import os, signal, sys

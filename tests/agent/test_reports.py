@@ -101,6 +101,19 @@ def test_what_became_of_orders_waits_while_redis_is_away_and_comes_in_order(send
     assert sender.journal.next_report() is None
 
 
+def test_a_report_of_another_version_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        sender = Sender(tmp_path, server)
+        order = sender.enrolled.order("nonce")
+        sender.journal.receive(order)
+        sender.journal._db.execute("UPDATE outbox SET report = '{}'")
+        sender.journal.finish(OrderFinished(order=order.order, outcome="applied"))
+        sender.start()
+        awaited(lambda: sender.told("finished"), 5)
+        sender.stop()
+        assert sender.told("received") == []
+
+
 def test_of_the_facts_only_the_newest_wait_and_the_ping_is_still_answered(sender: Sender) -> None:
     awaited(lambda: sender.told("heartbeat"), 3)
     sender.server.kill()
