@@ -21,7 +21,7 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 class DatabaseAway:
-    """Answers 503 with a page of its own when the database cannot be reached, instead of letting each view fail in its way."""
+    """Answers 503 with a page of its own when the database cannot be reached, before a view can fail in its own way."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

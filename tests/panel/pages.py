@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 
 _INLINE = {"a", "b", "button", "code", "strong", "time"}
 
@@ -21,7 +22,7 @@ class Form:
 class Page(HTMLParser):
     """`forms`, `links` (href), `scripts` (inline ones), `tags` (each with its attributes) and `text` of a response."""
 
-    def __init__(self, response: HttpResponse) -> None:
+    def __init__(self, response: HttpResponseBase) -> None:
         super().__init__()
         self.forms: list[Form] = []
         self.links: list[str] = []
@@ -31,6 +32,8 @@ class Page(HTMLParser):
         self._form: Form | None = None
         self._select: str | None = None
         self._in_script = False
+        if not isinstance(response, HttpResponse):
+            raise TypeError(f"{response!r} is no page")
         self.feed(response.content.decode())
 
     @property

@@ -9,6 +9,7 @@ from django.test import Client
 
 from audit.models import AuditEvent
 from hosts import operations
+from hosts.enrolment import hash_of
 from hosts.models import EnrolmentToken, Host, HostStatus
 from tests.panel.factories import Agent, make_host
 from tests.panel.pages import Page
@@ -24,7 +25,7 @@ def test_it_shows_the_one_command_with_a_token_that_works(operator_client: Clien
     command = re.search(r"kvmagent enrol --panel (\S+) --token (\S+)", Page(answer).text)
     assert command is not None
     assert command[1] == "http://testserver/"
-    assert EnrolmentToken.objects.get().sha256 == operations.hash_of(command[2])
+    assert EnrolmentToken.objects.get().sha256 == hash_of(command[2])
     assert Host.objects.get(name="kvm7").status == HostStatus.WAITING
     assert "no-store" in answer["Cache-Control"]
 

@@ -1,0 +1,140 @@
+"""Hostile names from a host, on every page that shows them: shown as text, never as markup."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+
+from hosts.models import Host
+from networks import operations
+from networks.models import Change, Network
+from team.models import User
+from tests.panel.factories import host_facts, make_host, nat_spec, network_facts, web_guest
+from tests.panel.pages import Page
+from virtnet.facts import HostFacts, InterfaceFacts, Lease, Link, NetworkFacts, Versions
+from virtnet.messages import Step
+from virtnet.spec import Problem
+from virtnet.text import text
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)' x='",
+    "</title></textarea></pre><svg onload=alert(1)>",
+    "{{ request.user }}{% csrf_token %}",
+    "%(name)s%s%d%n{0}{name}",
+    "javascript:alert(1)",
+    "a\nb\u202eevil\u2028🦠",
+    "../../../etc/passwd",
+    "]]></network><!--",
+]
+NETWORK, GUEST = uuid4(), UUID("00000000-0000-4000-8000-0000000000aa")
+# What no page of ours has, and a payload would bring.
+FOREIGN_TAGS = {"img", "textarea", "style", "iframe", "object"}
+
+
+def hostile_facts(name: str) -> HostFacts:
+    """Facts whose every free text is the payload."""
+    card = InterfaceFacts(mac="52:54:00:00:00:01", type="network", source=name, target=name, model=name)
+    network = NetworkFacts(
+        name=name,
+        uuid=NETWORK,
+        active=True,
+        mode=name,
+        bridge=name,
+        devs=(name,),
+        leases=(Lease(mac=name, address=IPv4Address("10.0.0.1"), hostname=name),),
+        xml=name,
+    )
+    office = network_facts(nat_spec(), uuid4())
+    return host_facts(
+        networks=(network, office),
+        domains=(web_guest().model_copy(update={"name": name, "uuid": GUEST, "state": name, "interfaces": (card,)}),),
+    ).model_copy(
+        update={
+            "hostname": name,
+            "versions": Versions(kernel=name, libvirt=name, qemu=name, kvmagent=name),
+            "libvirt_error": text("%(x)s", x=name),
+            "links": (
+                Link(name=name, index=1, kind=name, master=name, mac=name, operstate=name, driver=name, pf=name),
+            ),
+        }
+    )
+
+
+def change_with(name: str, host: Host, by: User) -> Change:
+    """A finished change whose every free text is the payload."""
+    made = operations.set_network_autostart(Network.objects.get(uuid=NETWORK), True, by=by)
+    step = Step(text=text("%(x)s", x=name), command=name, outcome="failed", detail=text("%(x)s", x=name))
+    problem = Problem(text=text("%(x)s", x=name), fix=text("%(x)s", x=name))
+    Change.objects.filter(pk=made.pk).update(
+        state="failed",
+        domain_uuid=GUEST,
+        domain_name=name,
+        steps=[step.model_dump(mode="json")],
+        problems=[problem.model_dump(mode="json")],
+        error=text("%(x)s", x=name).model_dump(mode="json"),
+        before=name,
+        after=f"{name}\n{name}",
+    )
+    return made
+
+
+def pages_of(change: Change) -> list[str]:
+    network = change.network_id
+    guest = f"/hosts/kvm1/guests/{GUEST}/"
+    return [
+        "/",
+        "/hosts/kvm1/",
+        "/hosts/kvm1/networks/new/",
+        *(f"/hosts/kvm1/networks/new/{mode}/" for mode in ("nat", "bridge", "host-only", "macvtap", "sriov")),
+        f"/networks/{network}/",
+        *(f"/networks/{network}/{action}/" for action in ("start", "stop", "autostart/on", "autostart/off")),
+        guest,
+        f"{guest}attach/",
+        f"{guest}detach/52:54:00:00:00:01/",
+        "/changes/",
+        f"/changes/{change.pk}/",
+        "/audit/",
+    ]
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_a_hostile_name_is_text_on_every_page(operator_client: Client, operator: User, name: str) -> None:
+    host = make_host("kvm1", facts=hostile_facts(name))
+    change = change_with(name, host, operator)
+    seen = 0
+    for address in pages_of(change):
+        answer = operator_client.get(address)
+        assert answer.status_code == 200, address
+        page = Page(answer)
+        assert not page.inline_scripts, address
+        for tag, given in page.tags:
+            assert tag not in FOREIGN_TAGS, address
+            assert not [attribute for attribute in given if attribute.startswith("on")], address
+            assert not given.get("href", "").lower().startswith("javascript:"), address
+        seen += name.splitlines()[0] in page.text
+    assert seen >= 9
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_what_a_person_types_comes_back_as_text(operator_client: Client, host: Host, name: str) -> None:
+    address = "/hosts/kvm1/networks/new/nat/"
+    typed = {"name": name, "bridge": name, "gateway": name, "first_lease": name, "last_lease": name}
+    for sent in (
+        operator_client.post(address, typed),
+        operator_client.post("/hosts/add/", {"name": name}),
+        operator_client.get("/", {"search": name}),
+        operator_client.get("/changes/", {"text": name, "host": name, "page": name}),
+        operator_client.get("/audit/", {"person": name, "since": name, "page": name}),
+    ):
+        assert sent.status_code == 200
+        page = Page(sent)
+        assert not page.inline_scripts
+        assert not {tag for tag, _ in page.tags} & FOREIGN_TAGS
+        assert not [
+            given for _, given in page.tags if "onerror" in given or "onmouseover" in given or "onload" in given
+        ]
