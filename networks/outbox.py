@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -32,8 +33,8 @@ def has_fresh_nonce(host: Host) -> bool:
 def first_of_each_host() -> Iterator[Change]:
     """One order at a time: the next is looked at when the one before it has ended. What cannot be sent ends here."""
     ended_or_first: set[object] = set()
-    changes = Change.objects.filter(state__in=OPEN_STATES).select_related("host", "by").order_by("host_id", "seq")
-    for change in changes:
+    changes = Change.objects.filter(state__in=OPEN_STATES).order_by("host_id", "seq")
+    for change in _with_host(changes):
         if change.host_id not in ended_or_first and not _ends(change):
             ended_or_first.add(change.host_id)
             yield change
@@ -42,7 +43,7 @@ def first_of_each_host() -> Iterator[Change]:
 def expire_waiting() -> None:
     """Those behind another change, too, have had their time when it is over."""
     late = Change.objects.filter(state__in=(ChangeState.QUEUED, ChangeState.SENT), not_after__lte=timezone.now())
-    for change in late.select_related("host", "by"):
+    for change in _with_host(late):
         _expire(change)
 
 
@@ -82,6 +83,11 @@ def order_of(change: Change) -> Order:
         not_after=change.not_after,
         nonce=change.host.nonce,
     )
+
+
+def _with_host(changes: QuerySet[Change]) -> QuerySet[Change]:
+    """Without the facts, which may be a megabyte for each host."""
+    return changes.select_related("host", "by").defer("host__facts")
 
 
 def _ends(change: Change) -> bool:

@@ -45,7 +45,8 @@ def record_report(host: Host, report: Report, *, stream_id: str = "", at: dateti
 
     `stream_id`: of the entry that brought it; `at`: when it was laid there. Raises ReportRefused.
     """
-    locked = Host.objects.select_for_update().get(pk=host.pk)
+    # Without the facts, which may be a megabyte: what was not loaded and not set is not saved either.
+    locked = Host.objects.select_for_update().defer("facts").get(pk=host.pk)
     if report.host != locked.pk:
         raise ReportRefused(f"speaks for the host {report.host}")
     if report.seq > LARGEST_SEQ:
@@ -96,7 +97,7 @@ def _about_an_order(host: Host, said: OrderReceived | OrderProgress | OrderFinis
 
 def _change_of(host: Host, order: UUID) -> Change | None:
     sent = Change.objects.filter(pk=order, host=host, sends__gt=0)
-    return sent.select_related("host", "by").first()
+    return sent.select_related("host", "by").defer("host__facts").first()
 
 
 def _received(change: Change) -> None:

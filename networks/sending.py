@@ -20,7 +20,7 @@ from kvmpanel.broker import host_connection
 from networks.models import Change
 from networks.outbox import claim, expire_waiting, first_of_each_host, give_back, is_due, order_of
 from networks.signing import Signer
-from virtnet.channel import CARRY_OUT, NONCE_SECONDS, PING, QUEUE, down_prefix
+from virtnet.channel import CARRY_OUT, ORDER_MINUTES, PING, QUEUE, down_prefix
 from virtnet.messages import Ping
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,9 @@ class Pipe:
                 args=[sealed],
                 queue=QUEUE,
                 producer=self._producer(host),
-                expires=NONCE_SECONDS,  # by then its nonce is of no use
+                # Celery looks at the host's own clock, which may be minutes off; what keeps stale orders from being
+                # carried out is their nonce.
+                expires=ORDER_MINUTES * 60,
                 ignore_result=True,
                 retry=False,
             )

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from audit.models import AuditEvent, Outcome
 from hosts.models import Host
@@ -286,3 +287,12 @@ def test_bad_reports_fill_the_record_only_so_far(silent_host: Host, change: Chan
     for _ in range(50):
         record_report(silent_host, other.report(finished(change)))
     assert len(bad_reports()) == 20
+
+
+def test_a_heartbeat_neither_reads_nor_writes_the_facts(
+    host: Host, agent: Agent, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    beat = agent.report(Heartbeat(nonce="n", facts_digest=host.facts_digest))
+    with django_assert_num_queries(4) as queries:  # with the savepoint and its release
+        record_report(host, beat)
+    assert not any('"facts",' in query["sql"] or '"facts" =' in query["sql"] for query in queries)

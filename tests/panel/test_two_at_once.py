@@ -15,15 +15,16 @@ from hosts import operations as host_operations
 from hosts.enrolment import EnrolmentRefused
 from hosts.models import Host, HostStatus
 from networks import operations
-from networks.models import Change, Network
+from networks.models import Change, ChangeState, Network
 from networks.operations import OperationRefused
 from team.models import User
 from tests.panel.conftest import use_environment
 from tests.panel.factories import Agent, nat_spec
+from virtnet.messages import Heartbeat
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PEOPLE = 8
+PEOPLE = 20
 
 
 @pytest.fixture(autouse=True)
@@ -49,14 +50,14 @@ def at_once(act: Callable[[int], object]) -> list[object]:
 
 
 def test_one_name_is_given_once(host: Host, operator: User) -> None:
-    got = at_once(lambda number: operations.define_network(host, nat_spec(number=70 + number), by=operator))
+    got = at_once(lambda number: operations.define_network(host, nat_spec(number=130 + number), by=operator))
     assert sum(isinstance(one, Change) for one in got) == 1
     assert all(one.problems[0].field == "name" for one in got if isinstance(one, OperationRefused))
     assert Network.objects.filter(host=host, name="office").count() == 1
 
 
 def test_different_changes_all_get_their_own_number(host: Host, operator: User) -> None:
-    at_once(lambda number: operations.define_network(host, nat_spec(f"n{number}", number=70 + number), by=operator))
+    at_once(lambda number: operations.define_network(host, nat_spec(f"n{number}", number=130 + number), by=operator))
     assert sorted(Change.objects.values_list("seq", flat=True)) == list(range(1, PEOPLE + 1))
 
 
@@ -66,3 +67,18 @@ def test_one_token_makes_one_agent(operator: User) -> None:
     assert sum(isinstance(one, host_operations.Enrolment) for one in got) == 1
     host.refresh_from_db()
     assert host.status == HostStatus.PENDING
+
+
+def test_many_who_write_for_a_while_never_meet_a_locked_database(host: Host, operator: User) -> None:
+    agent = Agent(host.pk)
+
+    def writes(number: int) -> int:
+        for turn in range(10):
+            spec = nat_spec(f"n{number}-{turn}", number=130 + number)
+            change = operations.define_network(host, spec, by=operator)
+            operations.record_report(host, agent.report(Heartbeat(nonce=f"{number}-{turn}", facts_digest="")))
+            operations.cancel_change(change, by=operator)
+        return number
+
+    assert sorted(int(str(one)) for one in at_once(writes)) == list(range(PEOPLE))
+    assert Change.objects.filter(state=ChangeState.CANCELLED).count() == PEOPLE * 10
