@@ -56,8 +56,9 @@ def _show(lab: Lab, panel: LabPanel, tell: Callable[[str], None]) -> None:
         _greet(panel)
         signal.pause()
     finally:
-        # A second Ctrl-C must not leave half of it behind.
+        # A second Ctrl-C or SIGTERM must not leave half of it behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         print("\nTaking everything down …", flush=True)
         panel.down()
 
