@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 from virtnet import network_xml
 from virtnet.facts import Lease, NetworkFacts
-from virtnet.libvirt_xml import parse
+from virtnet.libvirt_xml import parse_beginning
 from virtnet.modes import MODES, read_spec
 from virtnet.spec import NetworkSpec
 
@@ -23,9 +23,10 @@ def read(xml: str, *, active: bool, persistent: bool, autostart: bool, leases: S
     """What a network is, from its XMLDesc. Takes whatever libvirt accepts; longer names and documents than facts hold
     are cut.
 
+    libvirt does not escape each name that it writes: where that breaks the document, what stands before is read.
     Raises ET.ParseError for what is no XML at all.
     """
-    network = parse(xml)
+    network = parse_beginning(xml)
     name = network.findtext("name", "")
     spec = _spec_of_the_panel(network, name)
     bridge = network_xml.bridge_in(network)

@@ -71,3 +71,22 @@ def test_whatever_libvirt_accepts_is_read_and_crosses_the_wire(driver: libvirt.v
     assert set(modes) >= {*MODES, "route", "open"}
     assert sum(modes.values()) > len(refused) / 10
     assert refused
+
+
+@pytest.mark.parametrize("name", ["&lt;", "&amp;", "a&apos;b", "&lt;&apos;&amp;&quot;", "a&apos;/&gt;&#10;&lt;"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "<domain name='{}' localOnly='yes'/>",
+        "<portgroup name='{}' default='yes'><vlan><tag id='4'/></vlan></portgroup>",
+        "<virtualport type='openvswitch'><parameters profileid='{}'/></virtualport>",
+    ],
+)
+def test_a_name_that_libvirt_does_not_escape_hides_no_network(driver: libvirt.virConnect, odd: str, name: str) -> None:
+    forward = "<forward mode='bridge'/><bridge name='br0'/>" if "virtualport" in odd else "<forward mode='route'/>"
+    ip = "" if "virtualport" in odd else "<ip address='10.9.0.1' prefix='24'/>"
+    network = driver.networkDefineXML(f"<network><name>odd</name>{forward}{odd.format(name)}{ip}</network>")
+    found = read_back(network)
+    assert (found.name, found.mode) == ("odd", "bridge" if "virtualport" in odd else "route")
+    broken_off = "&#10;" in name and "domain" in odd
+    assert [str(subnet) for subnet in found.subnets] == (["10.9.0.1/24"] if ip and not broken_off else [])

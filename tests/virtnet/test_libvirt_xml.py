@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from virtnet.libvirt_xml import parse
+from virtnet.libvirt_xml import parse, parse_beginning
 
 
 def same(one: ET.Element, other: ET.Element) -> bool:
@@ -55,3 +55,32 @@ def test_entities_that_grow_are_refused_before_they_can() -> None:
 
 def test_a_document_a_thousand_elements_deep_is_read() -> None:
     assert parse("<a>" * 1000 + "</a>" * 1000).tag == "a"
+
+
+@pytest.mark.parametrize("name", ["<", "&", "a'b", '"', "<'&\"", "a\nb", "a>b", "</domain>"])
+def test_the_names_that_libvirt_writes_unescaped_are_read(name: str) -> None:
+    root = parse(
+        "<network>\n"
+        f"  <domain name='{name}' localOnly='yes'/>\n"
+        "  <virtualport type='openvswitch'>\n"
+        f"    <parameters interfaceid='09b11c53' profileid='{name}'/>\n"
+        "  </virtualport>\n"
+        f"  <portgroup name='{name}' default='yes'>\n"
+        "  </portgroup>\n"
+        "</network>\n"
+    )
+    assert [child.tag for child in root] == ["domain", "virtualport", "portgroup"]
+    # Where the document is XML as it stands, a newline in an attribute is a space.
+    read = {root[0].get("name"), root[1][0].get("profileid"), root[2].get("name")}
+    assert read == {name.replace("\n", " ")}
+    assert root[2].get("default") == "yes"
+
+
+def test_a_document_that_breaks_off_is_read_up_to_there() -> None:
+    assert ET.tostring(parse_beginning("<a><b c='1'>x</b><d><e/>")) == b'<a><b c="1">x</b><d><e /></d></a>'
+
+
+@pytest.mark.parametrize("xml", ["", "x", "<!DOCTYPE a []><a/>", "<a/><b/>"])
+def test_what_has_no_beginning_is_refused(xml: str) -> None:
+    with pytest.raises(ET.ParseError):
+        parse_beginning(xml)

@@ -146,4 +146,9 @@ def test_a_document_without_a_uuid_has_the_nil_one(uuid: str) -> None:
 
 def test_what_is_no_xml_is_refused() -> None:
     with pytest.raises(ET.ParseError):
-        read_xml("<network>")
+        read_xml("network")
+
+
+def test_a_document_that_libvirt_s_own_unescaped_name_breaks_is_read_up_to_there() -> None:
+    xml = "<network>\n  <name>a</name>\n  <forward mode='route'/>\n  <domain name='x'/>\n<<'/>\n</network>"
+    assert (read_xml(xml).name, read_xml(xml).mode) == ("a", "route")
