@@ -58,8 +58,15 @@
 
   const start = (element) => { localTimes(element); reveal(element); };
   document.addEventListener("DOMContentLoaded", () => {
-    // What is being typed stays as it is when the form around it is replaced.
-    if (window.Idiomorph) Idiomorph.defaults.ignoreActiveValue = true;
+    if (window.Idiomorph) {
+      // When a part is replaced, what was typed meanwhile stays, and what was opened or revealed stays so.
+      const typed = ["value", "checked", "selected"];
+      Idiomorph.defaults.ignoreActiveValue = true;
+      Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, element) =>
+        !(name === "open" && element.tagName === "DETAILS") &&
+        !(name === "hidden" && "needsJs" in element.dataset) &&
+        !(typed.includes(name) && element.closest("form[hx-post]"));
+    }
     start(document.body);
     const offline = document.getElementById("offline");
     const showOffline = (away) => { if (offline) offline.hidden = !away; };

@@ -1,0 +1,207 @@
+"""The pages in a real browser: what htmx adds, the strict CSP, phones and keyboards. No lab, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from playwright.sync_api import Browser, Dialog, Page, Route, ViewportSize, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from hosts.models import Host, HostStatus
+from hosts.operations import fingerprint
+from networks import operations
+from networks.models import Change, Network
+from team.models import User
+from tests.panel.factories import WEB_GUEST, WEB_MAC, make_host, nat_spec
+from tests.panel.test_views_hostile import PAYLOADS, change_with, hostile_facts, pages_of
+from virtnet.messages import Step
+from virtnet.text import text
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+PHONE: ViewportSize = {"width": 375, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        # Playwright keeps an event loop in this thread; Django then refuses the ORM unless told that it is meant.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        # Debian's Chromium; as root it has no sandbox.
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, live_server: LiveServer, operator_client: Client) -> Iterator[Page]:
+    """A page of an operator. What the browser complains about (CSP, a missing file, a script) fails the test."""
+    context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Ho_Chi_Minh", color_scheme="light")
+    session = operator_client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def add_step(change: Change, sentence: str) -> None:
+    change.refresh_from_db()
+    step = Step(text=text(sentence), command="true", outcome="done").model_dump(mode="json")
+    Change.objects.filter(pk=change.pk).update(steps=[*change.steps, step])
+
+
+def test_steps_appear_and_polling_stops_when_the_change_is_finished(page: Page, host: Host, operator: User) -> None:
+    change = operations.define_network(host, nat_spec(), by=operator)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/changes/" in request.url else None)
+    page.goto(f"/changes/{change.pk}/")
+    page.get_by_text("The same as commands").click()
+    add_step(change, "The first step.")
+    expect(page.locator("#progress")).to_contain_text("The first step.")
+    Change.objects.filter(pk=change.pk).update(state="applied")
+    expect(page.locator("#progress")).to_contain_text("applied")
+    # What a person has opened stays open.
+    expect(page.locator("#by-hand")).to_have_attribute("open", "")
+    seen = len(asked)
+    page.wait_for_timeout(2500)  # two and a half polls would have come by now
+    assert len(asked) == seen
+
+
+def test_the_form_checks_while_one_types_and_keeps_the_cursor(page: Page, host: Host) -> None:
+    page.goto("/hosts/kvm1/networks/new/nat/")
+    name = page.get_by_label("Name")
+    name.fill("")
+    name.press_sequentially("Office", delay=20)
+    expect(page.locator("#id_name_errors")).to_contain_text("small letters")
+    expect(name).to_be_focused()
+    expect(name).to_have_value("Office")
+    name.press_sequentially("1")
+    name.fill("office")
+    expect(page.locator("#id_name_errors")).to_have_count(0)
+    expect(page.locator("#spec")).to_contain_text("Define the network office.")
+    expect(name).to_be_focused()
+    assert not Change.objects.exists()
+    name.press("Enter")
+    page.wait_for_url("**/changes/*/")
+    assert Network.objects.filter(name="office").exists()
+
+
+def test_an_answer_that_comes_late_takes_nothing_back_that_was_typed_meanwhile(page: Page, host: Host) -> None:
+    page.goto("/hosts/kvm1/networks/new/nat/")
+    held: list[Route] = []
+    page.route("**/networks/new/nat/", lambda route: held.append(route), times=1)
+    page.get_by_label("Name").fill("first")
+    page.wait_for_timeout(700)  # the check of the name is on its way, and held
+    assert len(held) == 1
+    page.get_by_label("Bridge").fill("virbr77")
+    page.get_by_label("Last lease").focus()
+    held[0].continue_()
+    expect(page.locator("#spec")).to_contain_text("virsh net-start first")
+    expect(page.get_by_label("Bridge")).to_have_value("virbr77")
+    expect(page.locator("#document-1")).to_contain_text("virbr77")
+
+
+def test_the_reachability_follows_the_choice(page: Page, host: Host) -> None:
+    page.goto("/hosts/kvm1/networks/new/macvtap/")
+    page.get_by_label("Uplink", exact=True).select_option("eth1")
+    page.get_by_label("Source mode").select_option("private")
+    expect(page.locator("#reach")).to_contain_text("Guests on one uplink never reach each other")
+
+
+def test_the_overview_keeps_itself_fresh_and_the_search_in_the_address(page: Page, host: Host) -> None:
+    page.goto("/")
+    page.get_by_label("Search hosts").press_sequentially("kvm2", delay=20)
+    expect(page.locator("#fleet")).to_contain_text("No host is called that")
+    expect(page).to_have_url("/?search=kvm2")
+    expect(page.get_by_label("Search hosts")).to_be_focused()
+
+
+def test_the_enrolment_goes_on_when_the_agent_has_come(page: Page) -> None:
+    page.goto("/hosts/add/")
+    page.get_by_label("Name").fill("kvm7")
+    page.get_by_role("button", name="Make the command").click()
+    expect(page.locator("#enrol-command")).to_contain_text("kvmagent enrol --panel http://")
+    ready = make_host("twin", status=HostStatus.PENDING)
+    public_key = ready.public_key
+    Host.objects.filter(name="kvm7").update(status=HostStatus.PENDING, public_key=public_key)
+    expect(page.locator("#status")).to_contain_text(fingerprint(ready), timeout=8000)
+    page.get_by_role("button", name="They are the same: approve").click()
+    expect(page).to_have_url("/hosts/kvm7/")
+    assert Host.objects.get(name="kvm7").status == HostStatus.ACTIVE
+
+
+def test_colours_follow_the_system_until_a_person_chooses(page: Page, host: Host) -> None:
+    page.emulate_media(color_scheme="dark")
+    page.goto("/")
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
+    page.get_by_role("button", name="Dark or light").click()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "light")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-bs-theme", "light")
+
+
+def test_times_are_local_from_the_first_page_on(page: Page, host: Host, operator: User) -> None:
+    change = operations.define_network(host, nat_spec(), by=operator)
+    Change.objects.filter(pk=change.pk).update(created_at="2026-05-01T20:00:00Z", state="applied")
+    page.goto(f"/changes/{change.pk}/")
+    expect(page.locator("#progress")).to_contain_text("2026-05-02 03:00:00")
+    page.reload()
+    expect(page.locator("#progress")).to_contain_text("2026-05-02 03:00:00")
+    expect(page.locator("#progress")).not_to_contain_text("UTC")
+
+
+def test_the_keyboard_skips_to_the_content(page: Page, host: Host) -> None:
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#content")).to_be_focused()
+
+
+def test_a_person_is_told_when_the_panel_does_not_answer(page: Page) -> None:
+    make_host("kvm1", status=HostStatus.PENDING)
+    page.goto("/hosts/kvm1/enrolment/")
+    page.evaluate("htmx.trigger(document.body, 'htmx:sendError', {})")
+    expect(page.locator("#offline")).to_be_visible()
+    expect(page.locator("#offline")).to_be_hidden(timeout=8000)  # the next poll is answered
+
+
+def test_no_page_scrolls_sideways_on_a_phone(page: Page, host: Host, operator: User) -> None:
+    change = operations.define_network(host, nat_spec("a-very-long-name-of-a-network-1"), by=operator)
+    lab = Network.objects.get(name="lab")
+    guest = f"/hosts/kvm1/guests/{WEB_GUEST}/"
+    page.set_viewport_size(PHONE)
+    for address in (
+        *("/", "/hosts/kvm1/", "/hosts/add/", "/hosts/kvm1/enrolment/", "/hosts/kvm1/revoke/", "/modes/"),
+        *(f"/modes/{mode}/" for mode in ("nat", "macvtap", "sriov")),
+        *("/hosts/kvm1/networks/new/", "/hosts/kvm1/networks/new/nat/", "/hosts/kvm1/networks/new/bridge/"),
+        *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),
+        *(guest, f"{guest}attach/", f"{guest}detach/{WEB_MAC}/"),
+        *("/changes/", f"/changes/{change.pk}/", "/audit/"),
+    ):
+        page.goto(address)
+        wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wider <= 0, address
+
+
+@pytest.mark.parametrize("name", PAYLOADS[:5])
+def test_a_hostile_name_runs_nothing_and_breaks_no_rule_of_the_csp(page: Page, operator: User, name: str) -> None:
+    host = make_host("kvm1", facts=hostile_facts(name))
+    change = change_with(name, host, operator)
+    dialogs: list[str] = []
+
+    def note(dialog: Dialog) -> None:
+        dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", note)
+    for address in pages_of(change):
+        page.goto(address)
+        page.wait_for_load_state("load")
+    assert dialogs == []
