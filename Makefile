@@ -13,7 +13,8 @@ setup:  ## install what is missing: Debian packages by apt, pinned Python packag
 
 demo:  ## two real KVM hosts with guests and the panel, on this machine; Ctrl-C takes everything down
 	@./setup.sh demo
-	@$(PYTHON) -m lab demo
+	@if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null && sudo -v; \
+		then exec sudo $(PYTHON) -m lab demo; else exec $(PYTHON) -m lab demo; fi
 
 test: setup  ## the whole suite: lint, types, boundaries, tests on real hosts (root)
 	@./run-tests.sh

@@ -9,8 +9,15 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from lab.driver import DriverLab
 from lab.lab import Lab
 from lab.panel import ADMIN, LabPanel
+
+WITHOUT_ROOT = """
+Not root, so there are no real hosts: the panel and its agents run on libvirt's own test driver (test:///default).
+Forms, checks, previews, changes and the audit log are the real ones; no bridge is made and no packet flows.
+For the real thing: sudo make demo
+"""
 
 
 def add_parser(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -36,22 +43,27 @@ def run(arguments: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, as_ctrl_c)
-    lab = Lab(arguments.prefix, hosts=arguments.hosts, guests_per_host=1, progress=tell)
     try:
-        with lab:
-            _show(lab, LabPanel(lab, port=arguments.port, progress=tell), tell)
+        if os.geteuid() == 0:
+            with Lab(arguments.prefix, hosts=arguments.hosts, guests_per_host=1, progress=tell) as lab:
+                _show(lab, LabPanel(lab, port=arguments.port, progress=tell), tell)
+        else:
+            print(WITHOUT_ROOT)
+            with DriverLab(arguments.hosts) as driver:
+                _show(driver, LabPanel(driver, port=arguments.port, progress=tell), tell)
     except KeyboardInterrupt:
         print("Everything is down.")
     return 0
 
 
-def _show(lab: Lab, panel: LabPanel, tell: Callable[[str], None]) -> None:
+def _show(lab: Lab | DriverLab, panel: LabPanel, tell: Callable[[str], None]) -> None:
     try:
         panel.up()
         for host in lab.hosts:
             panel.enrol(host)
-        tell("guests: start")
-        lab.start_guests()
+        if isinstance(lab, Lab):
+            tell("guests: start")
+            lab.start_guests()
         tell("ready")
         _greet(panel)
         signal.pause()
@@ -64,15 +76,15 @@ def _show(lab: Lab, panel: LabPanel, tell: Callable[[str], None]) -> None:
 
 
 def _greet(panel: LabPanel) -> None:
-    hosts = ", ".join(f"{host.name} (guest {host.guests[0].name})" for host in panel.lab.hosts)
+    hosts = ", ".join(host.name for host in panel.lab.hosts)
     print(
         f"""
   The panel is at   {panel.url}
   Log in as         {ADMIN}
   Password          {panel.password}
 
-  KVM hosts of their own: {hosts}.
-  Try: open {panel.lab.hosts[0].name}, "New network", NAT; then plug its guest into it and watch the lease appear.
+  The hosts: {hosts}.
+  Try: open {panel.lab.hosts[0].name}, "New network", NAT; then plug its guest into it and watch what happens.
   Ctrl-C takes everything down.
 """,
         flush=True,

@@ -22,6 +22,7 @@ class LabHost(LabMachine):
     """guests: defined when the lab goes up, off until started."""
 
     guests: list[LabGuest] = field(default_factory=list)
+    uri: str = "qemu:///system"
 
     @property
     def switch(self) -> str:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.database import Database
+from lab.driver import DriverLab, ThisMachine, free_port
 from lab.errors import LabError
 from lab.host import LabHost
 from lab.lab import Lab
 from lab.postgres import Postgres
-from lab.redis_server import RedisConfiguration
+from lab.redis_server import PORT, RedisConfiguration
 from lab.supervisor import Service
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ class LabPanel:
 
     def __init__(
         self,
-        lab: Lab,
+        lab: Lab | DriverLab,
         *,
         port: int = 0,
         postgres: bool = False,
@@ -46,7 +47,8 @@ class LabPanel:
     ) -> None:
         self.lab = lab
         self.directory = lab.panel.state_dir
-        self.redis = RedisConfiguration(self.directory / "redis", lab.panel.address)
+        redis_port = free_port() if isinstance(lab, DriverLab) else PORT
+        self.redis = RedisConfiguration(self.directory / "redis", lab.panel.address, redis_port)
         self.postgres = Postgres(self.directory / "postgres") if postgres else None
         self.password = secrets.token_urlsafe(12)
         self.services: dict[str, Service] = {}
@@ -62,6 +64,8 @@ class LabPanel:
     @property
     def lan_url(self) -> str:
         """For the agents."""
+        if isinstance(self.lab, DriverLab):
+            return self.url
         return f"http://{self.lab.panel.address}:{LAN_PORT}"
 
     @property
@@ -82,7 +86,8 @@ class LabPanel:
         python = sys.executable
         self._service("worker", [python, "manage.py", "worker"], self.environment())
         self._service("collector", [python, "manage.py", "collector"], self.environment())
-        web = [python, "-m", "lab.serve", str(self._socket.fileno()), str(self.lab.panel.address), str(LAN_PORT)]
+        lan = [] if isinstance(self.lab, DriverLab) else [str(self.lab.panel.address), str(LAN_PORT)]
+        web = [python, "-m", "lab.serve", str(self._socket.fileno()), *lan]
         self._service("web", web, self.web_environment(), pass_fds=(self._socket.fileno(),))
         self.wait_for_page()
 
@@ -92,7 +97,7 @@ class LabPanel:
             service.down()
         self._socket.close()
 
-    def enrol(self, host: LabHost) -> Service:
+    def enrol(self, host: LabHost | ThisMachine) -> Service:
         """Enrol a host by the same path as a person: token, agent, fingerprint compared, approved. Starts its agent."""
         self._progress(f"{host.name}: enrol and start the agent")
         token = self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
@@ -104,11 +109,12 @@ class LabPanel:
         self.manage("approve_host", host.name, f"--fingerprint={found.group().strip()}", f"--by={ADMIN}")
         return self.start_agent(host)
 
-    def start_agent(self, host: LabHost) -> Service:
+    def start_agent(self, host: LabHost | ThisMachine) -> Service:
         """The agent of an enrolled host, kept running."""
         name = f"agent-{host.name}"
         log = self.directory / f"{name}.log"
-        service = Service(name, lambda: host.popen([sys.executable, "-m", "kvmagent", "run"], log=log))
+        run = [sys.executable, "-m", "kvmagent", "run", f"--uri={host.uri}"]
+        service = Service(name, lambda: host.popen(run, log=log))
         self.services[name] = service
         service.up()
         return service

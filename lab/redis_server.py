@@ -12,9 +12,10 @@ PORT = 6379
 class RedisConfiguration:
     """Writes redis.conf into `directory`, set as a team deploys it: durable, no eviction, default user off."""
 
-    def __init__(self, directory: Path, address: IPv4Address) -> None:
+    def __init__(self, directory: Path, address: IPv4Address, port: int = PORT) -> None:
         self.directory = directory
         self.address = address
+        self.port = port
         self.socket = directory / "redis.sock"
         self.worker_password = secrets.token_urlsafe(24)
         self.web_password = secrets.token_urlsafe(24)
@@ -32,7 +33,7 @@ class RedisConfiguration:
     @property
     def agent_url(self) -> str:
         """Where the agents find it; each has a user of its own, made at enrolment."""
-        return f"redis://{self.address}:{PORT}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     def argv(self) -> list[str]:
         """Write the file and give the command line."""
@@ -43,7 +44,7 @@ class RedisConfiguration:
             "\n".join(
                 [
                     f"bind {self.address}",
-                    f"port {PORT}",
+                    f"port {self.port}",
                     f"unixsocket {self.socket}",
                     "unixsocketperm 700",
                     f"dir {self.directory}",

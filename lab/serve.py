@@ -1,6 +1,6 @@
 """The web process of the lab: one uvicorn on two sockets, because it must be reached from two networks.
 
-`python -m lab.serve FD ADDRESS PORT`: FD is a listening socket of the person's own network (127.0.0.1), opened by the
+`python -m lab.serve FD [ADDRESS PORT]`: FD is a listening socket of the person's own network (127.0.0.1), opened by the
 parent; the other is opened here, in the panel's namespace, for the agents that enrol.
 """
 
@@ -10,7 +10,7 @@ import sys
 import uvicorn
 
 
-def main(fd: str, address: str, port: str) -> None:
+def main(fd: str, address: str = "", port: str = "0") -> None:
     config = uvicorn.Config(
         "kvmpanel.asgi:application", lifespan="off", log_level="warning", access_log=False, timeout_graceful_shutdown=2
     )
