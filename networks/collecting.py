@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from hosts.models import Host, HostStatus
-from hosts.public_key import public_key_from_text
+from hosts.public_key import fingerprint, public_key_from_text
 from networks.events import record_bad_report
 from networks.operations import record_report
 from virtnet.channel import STREAM_FIELD, STREAM_MAXLEN, up_stream
@@ -120,7 +120,7 @@ def take_entry(host: Host, stream_id: str, fields: dict[bytes, bytes]) -> None:
         if len(sealed) > LARGEST:
             raise EnvelopeError(f"larger than {LARGEST} bytes")
         key = public_key_from_text(host.public_key)
-        report = unseal(sealed, Report, "report", verify=key.verify)
+        report = unseal(sealed, Report, "report", key=fingerprint(key), verify=key.verify)
         record_report(host, report, stream_id=stream_id, at=_laid_at(stream_id))
     except BAD as error:
         _drop(host, f"{type(error).__name__}: {error}"[:500])

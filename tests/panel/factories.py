@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.utils import timezone
 
 from hosts.models import Host, HostStatus
+from hosts.public_key import fingerprint
 from networks.models import Network, VmInterface
 from virtnet.envelope import seal
 from virtnet.facts import (
@@ -149,7 +150,7 @@ class Agent:
         return Report(host=self.host, seq=seq, at=timezone.now(), report=report)
 
     def sealed(self, report: Report) -> str:
-        return seal(report, "report", key="host", sign=self.key.sign)
+        return seal(report, "report", key=fingerprint(self.key.public_key()), sign=self.key.sign)
 
 
 def make_host(

@@ -106,6 +106,7 @@ def hostile(host: Host, agent: Agent, number: int) -> str | bytes:
         json.dumps(envelope | {"body": envelope["body"].replace("evil", "worse")}),
         json.dumps(envelope | {"body": "{}"}),
         json.dumps(envelope | {"extra": 1}),
+        json.dumps(envelope | {"key": "0" * 64}),
         seal(agent.report(beat("evil"), seq=1000 + number), "order", key="host", sign=agent.key.sign),
         agent.sealed(agent.report(beat("x" * 101), seq=1000 + number)),
         agent.sealed(agent.report(beat("evil"), seq=2**63 + number)),
