@@ -60,9 +60,8 @@ if [ ! -e $stamp ] || ! cmp -s requirements/dev.txt $stamp; then
     cp requirements/dev.txt $stamp
 fi
 
-if [ -d locale ]; then
-    for catalogue in locale/*/LC_MESSAGES/*.po; do
-        compiled=${catalogue%.po}.mo
-        [ "$compiled" -nt "$catalogue" ] || msgfmt -o "$compiled" "$catalogue"
-    done
-fi
+shopt -s nullglob
+for catalogue in locale/*/LC_MESSAGES/*.po; do
+    compiled=${catalogue%.po}.mo
+    [ "$compiled" -nt "$catalogue" ] || msgfmt -o "$compiled" "$catalogue"
+done
