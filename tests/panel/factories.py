@@ -191,7 +191,7 @@ def _rows_of(host: Host, facts: HostFacts) -> None:
             host=host,
             uuid=network.uuid,
             name=network.name,
-            mode=network.mode,
+            mode=network.mode[:40],
             spec=lab_spec().model_dump(mode="json") if network.name == "lab" else None,
             facts=network.model_dump(mode="json"),
         )
@@ -201,7 +201,7 @@ def _rows_of(host: Host, facts: HostFacts) -> None:
                 host=host,
                 domain_uuid=domain.uuid,
                 domain_name=domain.name,
-                mac=card.mac,
+                mac=card.mac[:17],
                 network_name=card.source or "" if card.type == "network" else "",
                 facts=card.model_dump(mode="json"),
             )
