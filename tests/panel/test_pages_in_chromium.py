@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from django.test import Client
 from playwright.sync_api import Browser, Dialog, Page, Route, ViewportSize, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from audit.models import AuditEvent
 from hosts.models import Host, HostStatus
 from hosts.operations import fingerprint
 from networks import operations
@@ -17,10 +20,12 @@ from team.models import User
 from tests.panel.factories import WEB_GUEST, WEB_MAC, make_host, nat_spec
 from tests.panel.test_views_hostile import PAYLOADS, change_with, hostile_facts, pages_of
 from virtnet.messages import Step
+from virtnet.modes import MODES
 from virtnet.text import text
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
+AXE = Path(__file__).parent / "vendor/axe-4.14.1.min.js"  # axe-core, MPL-2.0
 PHONE: ViewportSize = {"width": 375, "height": 800}
 
 
@@ -172,22 +177,49 @@ def test_a_person_is_told_when_the_panel_does_not_answer(page: Page) -> None:
     expect(page.locator("#offline")).to_be_hidden(timeout=8000)  # the next poll is answered
 
 
-def test_no_page_scrolls_sideways_on_a_phone(page: Page, host: Host, operator: User) -> None:
-    change = operations.define_network(host, nat_spec("a-very-long-name-of-a-network-1"), by=operator)
+def every_page(change: Change) -> list[str]:
+    """The address of each page, with a host, a network, a guest and a change to show."""
     lab = Network.objects.get(name="lab")
+    default = Network.objects.get(name="default")
     guest = f"/hosts/kvm1/guests/{WEB_GUEST}/"
-    page.set_viewport_size(PHONE)
-    for address in (
-        *("/", "/hosts/kvm1/", "/hosts/add/", "/hosts/kvm1/enrolment/", "/hosts/kvm1/revoke/", "/modes/"),
-        *(f"/modes/{mode}/" for mode in ("nat", "macvtap", "sriov")),
-        *("/hosts/kvm1/networks/new/", "/hosts/kvm1/networks/new/nat/", "/hosts/kvm1/networks/new/bridge/"),
+    make_host("kvm4", status=HostStatus.PENDING)
+    return [
+        *("/", "/hosts/kvm1/", "/hosts/add/", "/hosts/kvm4/enrolment/", "/hosts/kvm1/revoke/", "/modes/"),
+        *(f"/modes/{mode}/" for mode in MODES),
+        "/hosts/kvm1/networks/new/",
+        *(f"/hosts/kvm1/networks/new/{mode}/" for mode in MODES),
         *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),
+        *(f"/networks/{default.pk}/", f"/networks/{default.pk}/stop/"),
         *(guest, f"{guest}attach/", f"{guest}detach/{WEB_MAC}/"),
-        *("/changes/", f"/changes/{change.pk}/", "/audit/"),
-    ):
+        *("/changes/", f"/changes/{change.pk}/", "/audit/", f"/audit/{AuditEvent.objects.latest('pk').pk}/"),
+    ]
+
+
+@pytest.fixture
+def change(host: Host, operator: User) -> Change:
+    return operations.define_network(host, nat_spec("a-very-long-name-of-a-network-1"), by=operator)
+
+
+def test_no_page_scrolls_sideways_on_a_phone(page: Page, change: Change) -> None:
+    page.set_viewport_size(PHONE)
+    for address in every_page(change):
         page.goto(address)
         wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wider <= 0, address
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_anybody_out(
+    page: Page, change: Change, colours: Literal["light", "dark"]
+) -> None:
+    page.emulate_media(color_scheme=colours)
+    found: list[str] = []
+    for address in every_page(change):
+        page.goto(address)
+        page.evaluate(AXE.read_text())
+        for violation in page.evaluate("axe.run()")["violations"]:
+            found += [f"{address} {violation['id']}: {node['html'][:120]}" for node in violation["nodes"]]
+    assert found == []
 
 
 @pytest.mark.parametrize("name", PAYLOADS[:5])
