@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from audit.forms import AuditFilter
 from audit.models import AuditEvent
@@ -20,7 +20,7 @@ SECTION = "audit"
 PAGE = 50
 
 
-@require_GET
+@require_safe
 def audit(request: HttpRequest) -> HttpResponse:
     check_may_look(request.user)
     form = AuditFilter(request.GET)
@@ -30,7 +30,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     return render(request, "audit/events.html", context)
 
 
-@require_GET
+@require_safe
 def event(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(visible(AuditEvent.objects.all(), request.user), pk=pk)
     context = {

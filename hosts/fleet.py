@@ -43,6 +43,11 @@ class Totals:
     silent: int
     waiting: int  # for an agent, or for a person to approve
 
+    @property
+    def all_are_silent(self) -> bool:
+        """When several hosts fall silent together, the way from them to the panel is the likelier cause."""
+        return self.silent > 1 and not self.active
+
 
 def fleet(hosts: QuerySet[Host]) -> list[FleetRow]:
     """A row for each host, in one query."""

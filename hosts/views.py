@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from hosts import operations
 from hosts.enrolment import TOKEN_MINUTES
@@ -26,7 +26,7 @@ SECTION = "hosts"
 OPEN = ("queued", "sent", "running")  # networks.models.OPEN_STATES, which stands above this app
 
 
-@require_GET
+@require_safe
 def overview(request: PanelRequest) -> HttpResponse:
     """All hosts, from the rows alone: no host is asked, so a dead one slows nothing."""
     check_may_look(request.user)
@@ -44,7 +44,7 @@ def overview(request: PanelRequest) -> HttpResponse:
     return render(request, template, context)
 
 
-@require_GET
+@require_safe
 def host(request: PanelRequest, name: str) -> HttpResponse:
     """What one host has: links, networks, guests. A host that is not in service yet shows its enrolment."""
     found = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
@@ -74,7 +74,7 @@ def _guests_on(host: Host) -> dict[str, int]:
 
 
 @never_cache
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def add_host(request: PanelRequest) -> HttpResponse:
     user = check_may_change(request.user)
     form = HostForm(request.POST or None)
@@ -108,7 +108,7 @@ def _show_command(request: PanelRequest, host: Host, token: str) -> HttpResponse
     return render(request, "hosts/enrolment.html", {**_enrolment(request, host), **context})
 
 
-@require_GET
+@require_safe
 def enrolment(request: PanelRequest, name: str) -> HttpResponse:
     """How far a host has come: waiting for its agent, waiting for a person, in service."""
     found = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
@@ -143,7 +143,7 @@ def approve(request: PanelRequest, name: str) -> HttpResponse:
     return redirect("host", name=pending.name)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def revoke(request: PanelRequest, name: str) -> HttpResponse:
     """Says what it means, then takes the host's trust away."""
     found = get_object_or_404(visible(Host.objects.all(), request.user), name=name)

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 @sensitive_post_parameters("password")
 @never_cache
 @login_not_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def log_in(request: HttpRequest) -> HttpResponse:
     target = _target(request)
     if request.user.is_authenticated:

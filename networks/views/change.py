@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from kvmpanel.diff import diff
 from kvmpanel.requests import PanelRequest
@@ -28,7 +28,7 @@ SECTION = "changes"
 PAGE = 50
 
 
-@require_GET
+@require_safe
 def change(request: PanelRequest, pk: UUID) -> HttpResponse:
     """The change with its steps; while it is open the part `#progress` fetches itself each second."""
     found = _load(request.user, pk)
@@ -79,7 +79,7 @@ def retry_change(request: PanelRequest, pk: UUID) -> HttpResponse:
         return redirect("change", pk=found.pk)
 
 
-@require_GET
+@require_safe
 def changes(request: PanelRequest) -> HttpResponse:
     check_may_look(request.user)
     rows = visible(Change.objects.select_related("host", "by", "network"), request.user)

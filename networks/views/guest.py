@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
 from kvmpanel.requests import PanelRequest
@@ -26,7 +26,7 @@ from virtnet.spec import Problem
 SECTION = "hosts"
 
 
-@require_GET
+@require_safe
 def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     host = _load(request.user, name)
     domain = host.read_facts().domain(uuid)
@@ -52,7 +52,7 @@ def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     return render(request, template, context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     """A card more. POST with `step=preview` only checks."""
     host = _load(request.user, name)
@@ -84,7 +84,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
     return render(request, template, context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpResponse:
     """Says what unplugging means, then asks for it."""
     host = _load(request.user, name)

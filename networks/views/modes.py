@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from team.permissions import check_may_look
 from virtnet.modes import MODES
@@ -18,7 +18,7 @@ def one_of_each() -> list[NetworkSpec]:
     return [mode.examples()[0] for mode in MODES.values()]
 
 
-@require_GET
+@require_safe
 def modes(request: HttpRequest) -> HttpResponse:
     """All modes beside each other: who reaches whom."""
     check_may_look(request.user)
@@ -26,7 +26,7 @@ def modes(request: HttpRequest) -> HttpResponse:
     return render(request, "networks/modes.html", {"section": SECTION, "modes": one_of_each(), "examples": examples})
 
 
-@require_GET
+@require_safe
 def mode(request: HttpRequest, mode: str) -> HttpResponse:
     """One mode explained."""
     check_may_look(request.user)

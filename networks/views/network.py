@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from kvmpanel.requests import PanelRequest
 from networks import operations
@@ -36,7 +36,7 @@ class Intent:
     danger: bool = False
 
 
-@require_GET
+@require_safe
 def network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     host_facts = found.host.read_facts()
@@ -56,7 +56,7 @@ def network(request: PanelRequest, pk: UUID) -> HttpResponse:
     return render(request, template, context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def start_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
@@ -68,7 +68,7 @@ def start_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     return _confirm(request, found, intent)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def destroy_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
@@ -81,7 +81,7 @@ def destroy_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     return _confirm(request, found, intent)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def set_network_autostart(request: PanelRequest, pk: UUID, autostart: bool) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
@@ -93,7 +93,7 @@ def set_network_autostart(request: PanelRequest, pk: UUID, autostart: bool) -> H
     return _confirm(request, found, intent)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def undefine_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     spec = found.read_spec()

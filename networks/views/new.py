@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
 from kvmpanel.requests import PanelRequest
@@ -28,14 +28,14 @@ SECTION = "hosts"
 _NO_UUID = UUID(int=0)
 
 
-@require_GET
+@require_safe
 def choose_mode(request: PanelRequest, name: str) -> HttpResponse:
     host = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
     check_may_change(request.user)
     return render(request, "networks/choose_mode.html", {"section": SECTION, "host": host, "modes": one_of_each()})
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
     """The explanation beside the form. POST with `step=preview` only checks; any other POST makes the network."""
     host = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
@@ -69,7 +69,7 @@ def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
     return _page_or_part(request, context)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     """Another spec of the same mode and name for a network of the panel."""
     network = get_object_or_404(visible(Network.objects.select_related("host"), request.user), pk=pk)

@@ -21,6 +21,14 @@ def test_it_shows_each_host_with_its_counts(viewer_client: Client, host: Host, s
     assert "kvm2 silent 1 hour ago" in words
 
 
+def test_it_suspects_the_panel_when_all_hosts_are_silent_together(viewer_client: Client, silent_host: Host) -> None:
+    assert "No host has reported lately." not in Page(viewer_client.get("/")).words
+    make_host("kvm3", silent=True)
+    assert "look whether the panel's collector runs" in Page(viewer_client.get("/")).words
+    make_host("kvm4")
+    assert "No host has reported lately." not in Page(viewer_client.get("/")).words
+
+
 def test_it_says_why_libvirt_is_down(viewer_client: Client) -> None:
     down = host_facts().model_copy(update={"libvirt_error": text("libvirtd does not answer on %(host)s.", host="x1")})
     make_host("kvm1", facts=down)
@@ -75,3 +83,7 @@ def test_it_refuses_who_has_no_role(stranger_client: Client, client: Client, db:
 
 def test_it_is_for_reading(operator_client: Client) -> None:
     assert operator_client.post("/").status_code == 405
+
+
+def test_it_answers_head(viewer_client: Client) -> None:
+    assert viewer_client.head("/").status_code == 200
