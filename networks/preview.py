@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from virtnet.actions import Action
 from virtnet.facts import HostFacts, NetworkFacts
-from virtnet.modes import MODES, spec_adapter
+from virtnet.modes import MODES, read_spec
 from virtnet.plan import plan
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.verbs import Verb
@@ -34,7 +34,7 @@ def as_script(commands: Iterable[str]) -> str:
 def spec_of(network: NetworkFacts) -> NetworkSpec | None:
     """The spec of a network of the panel; for a foreign one the example of its mode, when that has only one."""
     if network.spec is not None:
-        return spec_adapter.validate_json(network.spec)
+        return read_spec(network.spec)
     mode = MODES.get(network.mode)
     examples = mode.examples() if mode is not None else ()
     return examples[0] if len(examples) == 1 else None

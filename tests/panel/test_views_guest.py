@@ -173,3 +173,15 @@ def test_other_methods_are_refused(operator_client: Client, host: Host) -> None:
     assert operator_client.post(WEB).status_code == 405
     assert operator_client.put(ATTACH).status_code == 405
     assert operator_client.delete(DETACH).status_code == 405
+
+
+@pytest.mark.parametrize("spec", ["", "{}", "no JSON", '{"mode": "token-ring"}', '{"mode": "nat", "name": "<b>"}'])
+def test_a_spec_of_the_host_that_cannot_be_read_breaks_no_page(operator_client: Client, spec: str) -> None:
+    facts = host_facts()
+    broken = tuple(network.model_copy(update={"spec": spec}) for network in facts.networks)
+    host = make_host("kvm1")
+    Host.objects.filter(pk=host.pk).update(facts=facts.model_copy(update={"networks": broken}).model_dump(mode="json"))
+    Network.objects.filter(name="default").update(facts=broken[0].model_dump(mode="json"))
+    default = Network.objects.get(name="default")
+    for address in ("/", "/hosts/kvm1/", ATTACH, f"/networks/{default.pk}/", "/hosts/kvm1/networks/new/nat/"):
+        assert operator_client.get(address).status_code == 200, address
