@@ -5,18 +5,19 @@ virtnet.firewall writes the text; nothing here knows what a rule means.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from kvmagent import nftables
 from virtnet.firewall import TABLE
 from virtnet.text import Text, text
 
-NFT_SECONDS = 10.0
+_Answer = TypeVar("_Answer")
 
 
 class FirewallFailed(Exception):
@@ -54,7 +55,7 @@ class Firewall:
 
         Raises FirewallFailed, OSError; the table may be loaded then: `restore` puts the former one back.
         """
-        _nft("-f", "-", text_in=ruleset)
+        _asked(lambda: nftables.run(ruleset))
         _write(self._file, ruleset.encode())
         wanted, found = _rules_in(ruleset), _rules_loaded()
         if wanted != found:
@@ -69,10 +70,7 @@ class Firewall:
 
     def restore(self, former: Former) -> None:
         """Put a former table and file back. Raises FirewallFailed, OSError."""
-        if former.table is None:
-            _nft("-f", "-", text_in=f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
-        else:
-            _nft("-f", "-", text_in=f"add table inet {TABLE}\ndelete table inet {TABLE}\n{former.table}")
+        _asked(lambda: nftables.run(f"add table inet {TABLE}\ndelete table inet {TABLE}\n{former.table or ''}"))
         if former.file is None:
             self._file.unlink(missing_ok=True)
         else:
@@ -82,15 +80,15 @@ class Firewall:
 def _listed() -> str | None:
     """The table as nft lists it; None when there is no such table."""
     # Two questions, for nft's answer to a table that is not there is a sentence that changes with its version.
-    tables = json.loads(_nft("-j", "list", "tables"))["nftables"]
+    tables = _asked(lambda: nftables.run_json("list tables"))
     if not any(one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet" for one in tables):
         return None
-    return _nft("list", "table", "inet", TABLE)
+    return _asked(lambda: nftables.run(f"list table inet {TABLE}"))
 
 
 def _rules_loaded() -> Counter[str]:
     """Chain -> how many rules the kernel holds in it."""
-    listed = json.loads(_nft("-j", "list", "table", "inet", TABLE))["nftables"]
+    listed = _asked(lambda: nftables.run_json(f"list table inet {TABLE}"))
     return Counter(one["rule"]["chain"] for one in listed if "rule" in one)
 
 
@@ -112,18 +110,13 @@ def _body(ruleset: str) -> list[str]:
     return [line for line in lines if line and not line.startswith(("add table", "delete table"))]
 
 
-def _nft(*arguments: str, text_in: str | None = None) -> str:
+def _asked(ask: Callable[[], _Answer]) -> _Answer:
     try:
-        done = subprocess.run(
-            ["nft", *arguments], input=text_in, capture_output=True, text=True, timeout=NFT_SECONDS, check=False
-        )
-    except FileNotFoundError as error:
+        return ask()
+    except nftables.NoNftables as error:
         raise FirewallFailed(text("nft is not installed. Install the package nftables.")) from error
-    except subprocess.TimeoutExpired as error:
-        raise FirewallFailed(text("nft did not answer in %(seconds)s seconds.", seconds=NFT_SECONDS)) from error
-    if done.returncode:
-        raise FirewallFailed(text("nft refused: %(error)s", error=done.stderr.strip().partition("\n")[0]))
-    return done.stdout
+    except nftables.NftError as error:
+        raise FirewallFailed(text("nft refused: %(error)s", error=error)) from error
 
 
 def _write(path: Path, content: bytes) -> None:

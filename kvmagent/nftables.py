@@ -1,0 +1,77 @@
+"""nft's commands in this process, by libnftables(3): starting the program `nft` costs 7 ms each time, this 0.2 ms.
+
+The library comes with the package nftables. It speaks with the kernel of the calling thread's network namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from functools import cache
+from typing import Any
+
+LIBRARY = "libnftables.so.1"
+_NFT_CTX_DEFAULT = 0
+_NFT_CTX_OUTPUT_JSON = 1 << 4
+
+
+class NftError(Exception):
+    """nft refused; the message is the first line of what it said."""
+
+
+class NoNftables(Exception):
+    """The library is not installed."""
+
+
+def run(commands: str) -> str:
+    """What `nft -f -` prints for these commands; several of them are one transaction. Raises NftError, NoNftables."""
+    return _run(commands, _NFT_CTX_DEFAULT)
+
+
+def run_json(command: str) -> list[dict[str, Any]]:
+    """What `nft -j` lists for one command, each object as libnftables-json(5) has it. Raises NftError, NoNftables."""
+    listed: list[dict[str, Any]] = json.loads(_run(command, _NFT_CTX_OUTPUT_JSON))["nftables"]
+    return listed
+
+
+def _run(commands: str, flags: int) -> str:
+    library = _library()
+    # A context of its own for each call: it keeps its netlink socket, and what it knows of the kernel's tables.
+    context = library.nft_ctx_new(_NFT_CTX_DEFAULT)
+    if not context:
+        raise NftError("libnftables has no memory left")
+    try:
+        library.nft_ctx_buffer_output(context)
+        library.nft_ctx_buffer_error(context)
+        library.nft_ctx_output_set_flags(context, flags)
+        if library.nft_run_cmd_from_buffer(context, commands.encode()) != 0:
+            raise NftError(_text(library.nft_ctx_get_error_buffer(context)).strip().partition("\n")[0])
+        return _text(library.nft_ctx_get_output_buffer(context))
+    finally:
+        library.nft_ctx_free(context)
+
+
+def _text(buffer: bytes | None) -> str:
+    return (buffer or b"").decode(errors="replace")
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError as error:
+        raise NoNftables(str(error)) from error
+    context, text = ctypes.c_void_p, ctypes.c_char_p
+    for name, result, arguments in (
+        ("nft_ctx_new", context, [ctypes.c_uint32]),
+        ("nft_ctx_free", None, [context]),
+        ("nft_ctx_buffer_output", ctypes.c_int, [context]),
+        ("nft_ctx_buffer_error", ctypes.c_int, [context]),
+        ("nft_ctx_output_set_flags", None, [context, ctypes.c_uint]),
+        ("nft_run_cmd_from_buffer", ctypes.c_int, [context, text]),
+        ("nft_ctx_get_output_buffer", text, [context]),
+        ("nft_ctx_get_error_buffer", text, [context]),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
