@@ -111,7 +111,7 @@ class DestroyNetwork(Action):
 
     def problems(self, facts: HostFacts) -> list[Problem]:
         return action_checks.network_is_there(facts, self.network) or action_checks.guests_in_the_way(
-            facts, self.network, [guest for guest in facts.domains if guest.running]
+            facts, self.network, [guest for guest in facts.domains if guest.is_plugged_in]
         )
 
     def apply(self, host: Host) -> None:

@@ -122,6 +122,11 @@ class DomainFacts(Fact):
     def running(self) -> bool:
         return self.state == "running"
 
+    @property
+    def is_plugged_in(self) -> bool:
+        """Whether it has a card on the host now: a paused guest is not running, and loses its network all the same."""
+        return any(card.live for card in self.interfaces)
+
 
 class Versions(Fact):
     kernel: str = ""

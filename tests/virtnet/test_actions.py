@@ -76,6 +76,11 @@ def test_stopping_counts_running_guests_and_undefining_all_of_them() -> None:
     assert [str(problem.fix) for problem in undefine.problems(running)] == ["Unplug their cards first."]
 
 
+def test_stopping_counts_a_paused_guest_too() -> None:
+    paused = host(networks=(MANAGED,), domains=(guest(networks=("office",), state="paused"),))
+    assert said(DestroyNetwork(network=OFFICE).problems(paused)) == [("", "Guests are plugged into office: web1.")]
+
+
 def test_a_card_needs_its_guest_and_a_network_that_runs() -> None:
     assert said(ATTACH.problems(host())) == [
         ("", "The guest web1 is not on this host any more."),
