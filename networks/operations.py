@@ -183,6 +183,8 @@ def retry_change(change: Change, *, by: User) -> Change:
                 _make_room(locked, action.network.name)
                 Network.objects.filter(pk=action.network.uuid).update(removed_at=None)
             domain = locked.read_facts().domain(current.domain_uuid) if current.domain_uuid else None
+            if isinstance(action, AttachInterface) and domain is not None:
+                _check_mac_is_free(locked, domain, action.interface.mac)
             return _request(locked, action, by=by, network=current.network, domain=domain, retry_of=current)
     except IntegrityError as error:
         raise _name_is_taken(change.host, change.network.name if change.network else "") from error

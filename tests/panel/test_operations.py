@@ -229,6 +229,17 @@ def test_retry_refuses_a_name_that_another_network_has_by_now(host: Host, operat
     assert fields(refusal) == ["name"]
 
 
+def test_retry_refuses_a_mac_address_that_a_guest_of_another_host_has_by_now(host: Host, operator: User) -> None:
+    card = InterfaceSpec(network="lab", mac=FREE_MAC)
+    change = operations.attach_interface(host, guest(host, WEB_GUEST), card, by=operator)
+    operations.cancel_change(change, by=operator)
+    other = make_host("kvm9")
+    operations.attach_interface(other, guest(other, WEB_GUEST), card, by=operator)
+    with pytest.raises(OperationRefused, match="on kvm9 already") as refusal:
+        operations.retry_change(change, by=operator)
+    assert fields(refusal) == ["mac"]
+
+
 Operation = Callable[[Host, User], object]
 OPERATIONS: dict[str, Operation] = {
     "define": lambda host, by: operations.define_network(host, nat_spec(), by=by),
