@@ -94,12 +94,12 @@ def _ends(change: Change) -> bool:
     """Looks at the row again, as it is now: who asked, whom, and when."""
     if not change.host.is_active:
         return _close(change, text("%(host)s is no longer trusted, so nothing is sent to it.", host=change.host.name))
-    if change.state == ChangeState.RUNNING:
-        return False
     try:
         change.read_action()
     except ValidationError:
         return _close(change, text("This version of the panel cannot read the change."))
+    if change.state == ChangeState.RUNNING:
+        return False
     if change.not_after <= timezone.now():
         return _expire(change)
     if not may_change(change.by):

@@ -156,11 +156,14 @@ def test_a_revoked_host_is_sent_nothing_and_its_changes_end(
     assert receive(panel_redis, host.pk) == []
 
 
+@pytest.mark.parametrize("state", [ChangeState.QUEUED, ChangeState.RUNNING])
 def test_a_change_that_cannot_be_read_holds_nobody_up(
-    sender: Sender, panel_redis: RedisServer, host: Host, change: Change, operator: User
+    sender: Sender, panel_redis: RedisServer, host: Host, change: Change, operator: User, state: ChangeState
 ) -> None:
     second = operations.define_network(host, nat_spec("second", number=88), by=operator)
-    Change.objects.filter(pk=change.pk).update(action={"action": "of-a-newer-panel"})
+    long_ago = timezone.now() - timedelta(minutes=1)
+    unreadable = {"action": "of-a-newer-panel"}
+    Change.objects.filter(pk=change.pk).update(action=unreadable, state=state, sent_at=long_ago)
     sender.look()
     assert [message.order().order for message in orders(panel_redis, host)] == [second.pk]
 
