@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Func, IntegerField, Q, QuerySet
 from django.db.models.fields.json import KT, KeyTransform
 from django.db.models.sql.compiler import SQLCompiler
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hosts.models import Host, HostStatus
 from virtnet.facts import Versions
 from virtnet.text import Text
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 class _Length(Func):
@@ -84,14 +86,19 @@ def totals(rows: list[FleetRow]) -> Totals:
 
 
 def _versions(found: str | None) -> Versions:
-    return Versions.model_validate_json(found) if found and found != "null" else Versions()
+    return _read(Versions, found) or Versions()
 
 
 def _text(found: str | None) -> Text | None:
+    return _read(Text, found)
+
+
+def _read(kind: type[Read], found: str | None) -> Read | None:
+    """None for what another version of the panel wrote: one host must not take the page from all others."""
     # SQLite says JSON's null as the word.
     if not found or found == "null":
         return None
     try:
-        return Text.model_validate_json(found)
+        return kind.model_validate_json(found)
     except ValidationError:
         return None

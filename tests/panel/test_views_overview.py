@@ -76,6 +76,12 @@ def test_a_hundred_hosts_take_as_many_queries_as_one(
     assert "100 hosts" in page.text
 
 
+def test_versions_of_another_panel_s_making_hide_no_host(viewer_client: Client, host: Host, silent_host: Host) -> None:
+    host.facts["versions"] = {"libvirt": "9.0.0", "hypervisor": "of a newer panel"}
+    host.save()
+    assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(Page(viewer_client.get("/")).links)
+
+
 def test_it_refuses_who_has_no_role(stranger_client: Client, client: Client, db: None) -> None:
     assert stranger_client.get("/").status_code == 403
     assert client.get("/")["Location"] == "/login/?next=/"
