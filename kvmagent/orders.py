@@ -76,6 +76,10 @@ class Orders:
             self._refuse("other-host", order.order)
         elif entry := self._journal.find(order.order):
             self._answer(entry)
+            if entry.finished is None:
+                # One order is worked on at a time, so this one was broken off in this very process: a full disk, say,
+                # in the middle of its notes. It must not wait for the agent's next start.
+                self._resume(entry)
         # The nonce is what protects: it does not hang on any wall clock. not_after is the second stop.
         elif not self._nonces.accepts(order.nonce):
             self._refuse("stale-nonce", order.order)
@@ -98,25 +102,29 @@ class Orders:
             self._asked(ping.ping)
 
     def recover(self) -> None:
-        """Bring each order that the last process left unfinished to its end: looked at first, never run blindly."""
+        """Bring each order that the last process left unfinished to its end."""
         for entry in self._journal.unfinished():
-            order = entry.order
-            if entry.tries >= TRIES:
-                sentence = text(
-                    "The agent died %(tries)s times while it carried this out, and will not try again. "
-                    "Look at the host: the steps below may be half done.",
-                    tries=entry.tries,
-                )
-                self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
-            elif self._too_old(order):
-                sentence = text("The host was down until this order was too old to be carried out.")
-                if entry.state == "received":
-                    self._finish(order.order, Finished(outcome="refused", problems=(Problem(text=sentence),)))
-                else:
-                    self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
+            self._resume(entry)
+
+    def _resume(self, entry: Entry) -> None:
+        """An interrupted order is looked at first, never run blindly."""
+        order = entry.order
+        if entry.tries >= TRIES:
+            sentence = text(
+                "The agent died %(tries)s times while it carried this out, and will not try again. "
+                "Look at the host: the steps below may be half done.",
+                tries=entry.tries,
+            )
+            self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
+        elif self._too_old(order):
+            sentence = text("The host was down until this order was too old to be carried out.")
+            if entry.state == "received":
+                self._finish(order.order, Finished(outcome="refused", problems=(Problem(text=sentence),)))
             else:
-                log.warning("order %s was interrupted; looking at what it left", order.order)
-                self._work(order, before=entry.before)
+                self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
+        else:
+            log.warning("order %s was interrupted; looking at what it left", order.order)
+            self._work(order, before=entry.before)
 
     def _work(self, order: Order, *, before: str | None) -> None:
         def note(step: Step) -> None:

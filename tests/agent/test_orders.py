@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,6 +239,28 @@ def test_an_interrupted_order_is_finished_with_what_the_first_try_found(agent: A
     agent.orders.recover()
     assert agent.befores == ["<network><name>before</name></network>"]
     assert agent.journal.unfinished() == []
+
+
+def test_an_order_that_an_error_broke_off_is_finished_when_it_comes_again(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envelope = agent.enrolled.sealed(agent.enrolled.order(agent.nonces.fresh()))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.journal, "step", full)
+        with pytest.raises(sqlite3.OperationalError):
+            agent.orders.receive(envelope)
+    agent.told()
+    agent.orders.receive(envelope)
+    received, finished = agent.told()
+    assert isinstance(received, OrderReceived)
+    assert isinstance(finished, OrderFinished)
+    assert (finished.outcome, agent.befores) == ("applied", [None, "<network/>"])
+    agent.orders.receive(envelope)
+    assert len(agent.done) == 2
 
 
 @pytest.mark.parametrize(("started", "outcome"), [(False, "refused"), (True, "failed")])

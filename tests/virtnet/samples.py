@@ -70,9 +70,7 @@ def office(spec: NetworkSpec) -> NetworkFacts:
 
 def guest(name: str = "web1", *, networks: tuple[str, ...] = (), state: str = "running") -> DomainFacts:
     cards = tuple(
-        InterfaceFacts(
-            mac=f"52:54:00:00:00:{number:02x}", type="network", source=source, live=state != "shut off"
-        )
+        InterfaceFacts(mac=f"52:54:00:00:00:{number:02x}", type="network", source=source, live=state != "shut off")
         for number, source in enumerate(networks, 1)
     )
     return DomainFacts(name=name, uuid=WEB.uuid, state=state, interfaces=cards)
