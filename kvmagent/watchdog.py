@@ -69,6 +69,17 @@ class Watchdog:
         os._exit(EXIT_STATUS)
 
 
+def end_with_any_thread() -> None:
+    """From now on a thread that fails, be it libvirt's event loop, ends the process: without it the agent would look
+    alive and see or hear nothing."""
+
+    def end(failed: threading.ExceptHookArgs) -> None:
+        log.critical("ending: the thread %s failed", failed.thread and failed.thread.name, exc_info=failed.exc_value)
+        os._exit(EXIT_STATUS)
+
+    threading.excepthook = end
+
+
 def notify_systemd(state: str) -> None:
     """sd_notify(3), where systemd asked for it."""
     address = os.environ.get("NOTIFY_SOCKET")

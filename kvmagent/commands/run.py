@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
@@ -29,7 +28,7 @@ from kvmagent.nonces import Nonces
 from kvmagent.orders import Orders
 from kvmagent.reports import Reports
 from kvmagent.watch import Watch
-from kvmagent.watchdog import EXIT_STATUS, Watchdog, notify_systemd
+from kvmagent.watchdog import Watchdog, end_with_any_thread, notify_systemd
 from virtnet.actions import AnyAction
 from virtnet.messages import Step
 
@@ -72,8 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     tasks.register(app, orders, watchdog)
 
     stop = threading.Event()
+    end_with_any_thread()
     for thread in (reports.run, publisher.run):
-        threading.Thread(target=_or_end, args=(thread, stop), name=thread.__qualname__, daemon=True).start()
+        threading.Thread(target=thread, args=(stop,), name=thread.__qualname__, daemon=True).start()
     watch.start()
     notify_systemd("READY=1")
     with watchdog.at_work():
@@ -83,15 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
     stop.set()
     watch.stop()
     return status
-
-
-def _or_end(work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """An agent that lost a thread looks alive and is none: better started afresh."""
-    try:
-        work(stop)
-    except Exception:
-        log.exception("ending: a thread of the agent failed")
-        os._exit(EXIT_STATUS)
 
 
 def only_one(path: Path) -> None:

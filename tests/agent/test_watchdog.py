@@ -83,6 +83,30 @@ def test_it_ends_the_whole_process_with_a_status_of_its_own() -> None:
     assert ended.returncode == EXIT_STATUS
 
 
+def test_a_thread_of_the_watch_that_fails_ends_the_whole_process() -> None:
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import threading\n"
+            "from kvmagent.libvirt_connection import Libvirt\n"
+            "from kvmagent.watch import Watch\n"
+            "from kvmagent.watchdog import end_with_any_thread\n"
+            "class OutOfWatches(Watch):\n"
+            "    def _follow_kernel(self):\n"
+            "        raise OSError(28, 'No space left on device')\n"
+            "end_with_any_thread()\n"
+            "OutOfWatches(Libvirt('test:///default'), lambda: None).start()\n"
+            "threading.Event().wait(20)\n",
+        ],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == EXIT_STATUS
+    assert "No space left on device" in ended.stderr
+
+
 def test_systemd_is_told_where_it_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
