@@ -48,7 +48,8 @@ def change(request: PanelRequest, pk: UUID) -> HttpResponse:
         "problems": found.read_problems(),
         "error": found.read_error(),
         "diff": diff(found.before, found.after),
-        "waits": found.state == ChangeState.QUEUED and found.host.is_silent,
+        # One that was sent lies in the host's queue, as long as the host has not said that it came.
+        "waits": found.state in (ChangeState.QUEUED, ChangeState.SENT) and found.host.is_silent,
         "may_cancel": may_change(request.user) and found.state == ChangeState.QUEUED and found.sends == 0,
         "may_retry": may_change(request.user) and found.state in operations.RETRIABLE,
         "retries": found.retries.order_by("created_at"),

@@ -96,10 +96,12 @@ def test_it_shows_the_difference_between_before_and_after(viewer_client: Client,
     assert {"added", "removed"} <= {given.get("class") for tag, given in page.tags if tag == "span"}
 
 
+@pytest.mark.parametrize("state", ["queued", "sent"])  # sent: it lies in the host's queue
 def test_it_says_plainly_that_it_waits_for_a_silent_host(
-    viewer_client: Client, operator: User, silent_host: Host
+    viewer_client: Client, operator: User, silent_host: Host, state: str
 ) -> None:
     waiting = operations.define_network(silent_host, nat_spec(), by=operator)
+    set_to(waiting, state=state)
     words = Page(viewer_client.get(address(waiting))).words
     assert "kvm2 is silent, so this waits for it." in words
     assert f"by {waiting.not_after:%Y-%m-%d %H:%M:%S} UTC, the change expires and nothing is done" in words
