@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import html
 import re
+import time
+import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
 from http.client import HTTPMessage
 from http.cookiejar import CookieJar
-from typing import IO, Any
+from typing import IO
+
+
+@dataclass(frozen=True)
+class Answer:
+    """status: of HTTP. location: where a redirect leads to. seconds: from the request to the last byte."""
+
+    status: int
+    page: str
+    location: str
+    seconds: float
+
+
+class FormRefused(RuntimeError):
+    """What was posted led nowhere; the message is what the page complains about."""
+
+    def __init__(self, path: str, answer: Answer) -> None:
+        super().__init__(f"{path} answered {answer.status}: {_complaints(answer.page)}")
+        self.answer = answer
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
@@ -28,19 +50,39 @@ class Browser:
         self.post("/login/", {"username": name, "password": password})
 
     def get(self, path: str) -> str:
+        """The page. HTTPError for any other answer than 200, OSError when the web process is not there."""
         with self._opener.open(self.url + path, timeout=30) as answer:
             return str(answer.read().decode())
 
-    def post(self, path: str, fields: dict[str, str]) -> str:
-        """Where the answer redirects to; RuntimeError with the form's errors when it shows the form again."""
+    def look(self, path: str) -> Answer:
+        """Whatever is answered, and how fast."""
+        return self._answer(urllib.request.Request(self.url + path))
+
+    def submit(self, path: str, fields: dict[str, str]) -> Answer:
+        """Posts a form; whatever is answered."""
         token = next((str(cookie.value) for cookie in self._cookies if cookie.name == "csrftoken"), "")
         body = urllib.parse.urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
-        request = urllib.request.Request(self.url + path, body, {"Referer": self.url + path})
+        return self._answer(urllib.request.Request(self.url + path, body, {"Referer": self.url + path}))
+
+    def post(self, path: str, fields: dict[str, str]) -> str:
+        """Where the answer redirects to. FormRefused when it is the form again, or an error's page."""
+        answer = self.submit(path, fields)
+        if answer.status not in {301, 302, 303}:
+            raise FormRefused(path, answer)
+        return answer.location
+
+    def _answer(self, request: urllib.request.Request) -> Answer:
+        begun = time.monotonic()
         try:
-            with self._opener.open(request, timeout=30) as answer:
-                page: Any = answer.read().decode()
-        except urllib.error.HTTPError as redirect:
-            if redirect.code in {301, 302, 303}:
-                return str(redirect.headers["Location"])
-            raise
-        raise RuntimeError(f"{path} showed the form again: {re.findall(r'invalid-feedback[^>]*>([^<]+)', page)}")
+            answer = self._opener.open(request, timeout=30)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            status, page, location = answer.status, answer.read().decode(), answer.headers["Location"] or ""
+        return Answer(status, page, location, time.monotonic() - begun)
+
+
+def _complaints(page: str) -> str:
+    """The text of the page's alerts, as a screen reader would tell it."""
+    alerts = re.findall(r'role="alert">(.*?)</(?:div|section)>', page, re.DOTALL)
+    return " / ".join(" ".join(html.unescape(re.sub(r"<[^>]*>", " ", alert)).split()) for alert in alerts)

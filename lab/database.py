@@ -10,6 +10,8 @@ from uuid import UUID
 
 import psycopg
 
+AWAY = (psycopg.OperationalError, sqlite3.OperationalError)  # what a database that does not run raises
+
 
 class Database:
     """A connection that only reads. `url` as KVMPANEL_DATABASE_URL."""

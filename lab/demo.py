@@ -13,6 +13,8 @@ from lab.driver import DriverLab
 from lab.lab import Lab
 from lab.panel import ADMIN, LabPanel
 
+AnyPanel = LabPanel[Lab] | LabPanel[DriverLab]
+
 WITHOUT_ROOT = """
 Not root, so there are no real hosts: the panel and its agents run on libvirt's own test driver (test:///default).
 Forms, checks, previews, changes and the audit log are the real ones; no bridge is made and no packet flows.
@@ -50,13 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(WITHOUT_ROOT)
             with DriverLab(arguments.hosts) as driver:
-                _show(driver, LabPanel(driver, port=arguments.port, progress=tell), tell)
+                _show(driver, LabPanel[DriverLab](driver, port=arguments.port, progress=tell), tell)
     except KeyboardInterrupt:
         print("Everything is down.")
     return 0
 
 
-def _show(lab: Lab | DriverLab, panel: LabPanel, tell: Callable[[str], None]) -> None:
+def _show(lab: Lab | DriverLab, panel: AnyPanel, tell: Callable[[str], None]) -> None:
     try:
         panel.up()
         for host in lab.hosts:
@@ -75,7 +77,7 @@ def _show(lab: Lab | DriverLab, panel: LabPanel, tell: Callable[[str], None]) ->
         panel.down()
 
 
-def _greet(panel: LabPanel) -> None:
+def _greet(panel: AnyPanel) -> None:
     hosts = ", ".join(host.name for host in panel.lab.hosts)
     print(
         f"""

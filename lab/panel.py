@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
-from lab.database import Database
+from typing_extensions import TypeVar
+
+from lab.database import AWAY, Database
 from lab.driver import DriverLab, ThisMachine, free_port
 from lab.errors import LabError
 from lab.host import LabHost
@@ -29,9 +33,10 @@ from lab.supervisor import Service
 ROOT = Path(__file__).resolve().parent.parent
 LAN_PORT = 8000
 ADMIN = "admin"
+SomeLab = TypeVar("SomeLab", bound=Lab | DriverLab, default=Lab)
 
 
-class LabPanel:
+class LabPanel(Generic[SomeLab]):
     """The panel on a lab that is up.
 
     port: on this machine's 127.0.0.1, 0 for any free one. postgres: PostgreSQL of the lab's own instead of SQLite.
@@ -39,7 +44,7 @@ class LabPanel:
 
     def __init__(
         self,
-        lab: Lab | DriverLab,
+        lab: SomeLab,
         *,
         port: int = 0,
         postgres: bool = False,
@@ -93,15 +98,23 @@ class LabPanel:
 
     def down(self) -> None:
         """Stop everything; the lab's own take-down removes the files."""
+        # An agent that waits for orders ends when that wait does, so all are asked at once.
+        agents = [service for name, service in self.services.items() if name.startswith("agent-")]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Service.down, agents))
         for service in reversed(self.services.values()):
             service.down()
         self._socket.close()
 
-    def enrol(self, host: LabHost | ThisMachine) -> Service:
-        """Enrol a host by the same path as a person: token, agent, fingerprint compared, approved. Starts its agent."""
+    def enrol(self, host: LabHost | ThisMachine, token: str = "") -> Service:
+        """Enrol a host by the same path as a person: token, agent, fingerprint compared, approved. Starts its agent.
+
+        token: for a host that the panel knows already; its agent must be down.
+        """
         self._progress(f"{host.name}: enrol and start the agent")
-        token = self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
-        enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", f"--token={token}"]
+        again = ["--again"] if token else []
+        token = token or self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
+        enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", f"--token={token}", *again]
         said = host.run(enrol, timeout=60).stdout
         found = re.search(r"(?:[0-9a-f]{4} ?){16}", said)
         if found is None:
@@ -139,6 +152,18 @@ class LabPanel:
         """The panel's database, to look at rows."""
         return Database(self.database_url)
 
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT with %s for each value; asked again for 30 s while the database is being started."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with self.database() as database:
+                    return database.rows(sql, *values)
+            except AWAY:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
     def wait_for_page(self, timeout: float = 60) -> None:
         """Until the web process answers."""
         self._wait(self._page_is_answered, f"The web process does not answer; read {self.directory}/web.log.", timeout)
@@ -157,7 +182,8 @@ class LabPanel:
 
     def _start_postgres(self, postgres: Postgres) -> None:
         postgres.make()
-        self._service("postgres", postgres.argv(), {})
+        # SIGINT ends its clients; at SIGTERM it would wait until they have gone by themselves.
+        self._service("postgres", postgres.argv(), {}, stop=signal.SIGINT)
 
         def ready() -> bool:
             try:
@@ -202,11 +228,21 @@ class LabPanel:
             "KVMPANEL_SIGNING_KEY": "/nonexistent/only-the-worker-signs",
         }
 
-    def _service(self, name: str, argv: list[str], environment: dict[str, str], **popen: Any) -> None:
+    def _service(
+        self,
+        name: str,
+        argv: list[str],
+        environment: dict[str, str],
+        *,
+        stop: signal.Signals = signal.SIGTERM,
+        **popen: Any,
+    ) -> None:
         log = self.directory / f"{name}.log"
-        self.services[name] = Service(
-            name, lambda: self.lab.panel.popen(argv, log=log, cwd=ROOT, env=environment, **popen)
-        )
+
+        def start() -> subprocess.Popen[Any]:
+            return self.lab.panel.popen(argv, log=log, cwd=ROOT, env=environment, **popen)
+
+        self.services[name] = Service(name, start, stop=stop)
         self.services[name].up()
 
 

@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from signal import SIGTERM, Signals
 from typing import Any
 
 Start = Callable[[], "subprocess.Popen[Any]"]
@@ -12,12 +13,16 @@ LONGEST_PAUSE = 2.0  # seconds between two starts of a program that ends at once
 
 
 class Service:
-    """One program. `start` starts it and returns the process; it is called again whenever the process has ended."""
+    """One program. `start` starts it and returns the process; it is called again whenever the process has ended.
 
-    def __init__(self, name: str, start: Start) -> None:
+    stop: the signal that ends it in order.
+    """
+
+    def __init__(self, name: str, start: Start, *, stop: Signals = SIGTERM) -> None:
         self.name = name
         self.starts = 0
         self._start = start
+        self._stop = stop
         self._lock = threading.Lock()
         self._process: subprocess.Popen[Any] | None = None
         self._wanted = threading.Event()
@@ -30,11 +35,13 @@ class Service:
             self._thread = threading.Thread(target=self._keep_running, name=f"service-{self.name}", daemon=True)
             self._thread.start()
 
-    def kill(self) -> None:
-        """SIGKILL; it is started again at once."""
+    def kill(self) -> bool:
+        """SIGKILL; it is started again at once. False when it was between two starts."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                self._process.kill()
+            if self._process is None or self._process.poll() is not None:
+                return False
+            self._process.kill()
+            return True
 
     def signal(self, number: int) -> None:
         """Send it any signal, e.g. SIGSTOP to freeze it."""
@@ -43,12 +50,12 @@ class Service:
                 self._process.send_signal(number)
 
     def down(self, timeout: float = 10) -> None:
-        """Stop it for good: SIGTERM, and SIGKILL when it has not ended in `timeout` seconds."""
+        """Stop it until `up`: in order, and by SIGKILL when it has not ended in `timeout` seconds."""
         with self._lock:
             self._wanted.clear()
             process = self._process
         if process is not None and process.poll() is None:
-            process.terminate()
+            process.send_signal(self._stop)
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
