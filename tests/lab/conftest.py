@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import Lab, remove_abandoned
+from tests.lab.product import Product, running
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,10 @@ def lab() -> Iterator[Lab]:
     remove_abandoned()
     with Lab(prefix=f"t{os.getpid()}", hosts=2, guests_per_host=1) as lab:
         yield lab
+
+
+@pytest.fixture(scope="package")
+def product() -> Iterator[Product]:
+    """The whole product on two hosts without guests, for the tests of its faults. Their order does not matter."""
+    with Lab(prefix=f"p{os.getpid()}", hosts=2, guests_per_host=0) as lab, running(lab) as panel:
+        yield Product(lab, panel)

@@ -1,0 +1,95 @@
+"""A person at the panel: asks for changes by its forms, and looks at what becomes of them."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from lab.browser import Browser
+from lab.host import LabHost
+from lab.panel import ADMIN, LabPanel
+
+OPEN = ("queued", "sent", "running")
+
+_numbers = itertools.count()
+
+
+class Person:
+    """Logged in at the panel as `name`."""
+
+    def __init__(self, panel: LabPanel, name: str = ADMIN, password: str = "") -> None:
+        self.panel = panel
+        self.browser = Browser(panel.url)
+        self.browser.log_in(name, password or panel.password)
+
+    def make_network(self, host: LabHost, name: str) -> UUID:
+        """A host-only network with a bridge and a subnet that no other has. The change; FormRefused when refused."""
+        path = f"/hosts/{host.name}/networks/new/host-only/"
+        number = next(_numbers)
+        fields = {
+            "name": name,
+            "bridge": f"br-{number}",
+            "host_address": f"10.{1 + number // 250}.{number % 250}.1/24",
+        }
+        return self._ask(path, fields)
+
+    def start_network(self, network: UUID) -> UUID:
+        return self._ask(f"/networks/{network}/start/")
+
+    def stop_network(self, network: UUID) -> UUID:
+        return self._ask(f"/networks/{network}/stop/")
+
+    def undefine_network(self, network: UUID) -> UUID:
+        return self._ask(f"/networks/{network}/undefine/")
+
+    def try_again(self, change: UUID) -> UUID:
+        return self._ask(f"/changes/{change}/retry/")
+
+    def sees(self, path: str, sentence: str) -> bool:
+        """Whether a page shows a sentence now."""
+        return sentence in " ".join(self.browser.look(path).page.split())
+
+    def state(self, change: UUID) -> str:
+        ((state,),) = self.panel.rows("SELECT state FROM networks_change WHERE id = %s", change)
+        return str(state)
+
+    def await_state(self, change: UUID, state: str, *, within: float) -> float:
+        """Seconds until a change is so; AssertionError with the state that it is in after `within` seconds."""
+        return seconds_until(lambda: self.state(change) == state, within, lambda: f"{change} is {self.state(change)}")
+
+    def await_end(self, change: UUID, *, within: float) -> float:
+        """Seconds until a change has ended, well or not."""
+        return seconds_until(
+            lambda: self.state(change) not in OPEN, within, lambda: f"{change} is {self.state(change)}"
+        )
+
+    def network_id(self, host: LabHost, name: str) -> UUID:
+        ((identity,),) = self.panel.rows(
+            "SELECT n.id FROM networks_network n JOIN hosts_host h ON h.id = host_id "
+            "WHERE h.name = %s AND n.name = %s AND removed_at IS NULL",
+            host.name,
+            name,
+        )
+        return UUID(str(identity))
+
+    def _ask(self, path: str, fields: dict[str, str] | None = None) -> UUID:
+        """Posts a form and gives the change whose page it leads to."""
+        where = self.browser.post(path, fields or {})
+        return UUID(where.rstrip("/").rpartition("/")[2])
+
+
+def seconds_until(
+    condition: Callable[[], bool],
+    within: float,
+    otherwise: Callable[[], str] = lambda: "it is not so",
+    *,
+    every: float = 0.05,
+) -> float:
+    """Asks `every` so many seconds; AssertionError with what `otherwise` says when it is not so after `within`."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < within, f"{otherwise()} after {within:g} s"
+        time.sleep(every)
+    return time.monotonic() - begun
