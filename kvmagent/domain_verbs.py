@@ -30,8 +30,12 @@ class DomainVerbs:
             plugged = _plugged(found, interface.mac)
             for card in plugged.values():
                 if card.get("type") != "network" or libvirt_domains.source(card) != interface.network:
-                    sentence = "%(mac)s is a card of %(guest)s already, on another network. Choose another MAC address."
-                    raise VerbFailed(text(sentence, mac=interface.mac, guest=domain.name))
+                    sentence = text(
+                        "%(mac)s is a card of %(guest)s already, on another network. Choose another MAC address.",
+                        mac=interface.mac,
+                        guest=domain.name,
+                    )
+                    raise VerbFailed(sentence)
             missing = [affect for affect in libvirt_domains.scopes(found) if affect not in plugged]
             if not missing:
                 self._steps.already_so(verb, self._where(found, interface.mac))
@@ -79,11 +83,13 @@ class DomainVerbs:
             try:
                 libvirt_domains.detach_device(found, card, affect=affect)
             except StillPlugged as error:
-                sentence = (
+                sentence = text(
                     "The guest %(guest)s does not let go of the card %(mac)s. A guest that is still booting does so: "
-                    "wait until it is up and try again, or shut it down first."
+                    "wait until it is up and try again, or shut it down first.",
+                    guest=domain.name,
+                    mac=mac,
                 )
-                raise VerbFailed(text(sentence, guest=domain.name, mac=mac)) from error
+                raise VerbFailed(sentence) from error
         return bool(plugged)
 
     def _plug_back(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:

@@ -20,11 +20,15 @@ class LinkVerbs:
             if kind == "bridge":
                 self._steps.already_so(verb)
             elif kind is None:
-                sentence = "This agent makes no bridges yet. Make %(bridge)s on the host, then try again."
-                raise VerbFailed(text(sentence, bridge=bridge))
+                sentence = text(
+                    "This agent makes no bridges yet. Make %(bridge)s on the host, then try again.", bridge=bridge
+                )
+                raise VerbFailed(sentence)
             else:
-                sentence = "%(bridge)s is a link, but no bridge. Choose another name for the bridge."
-                raise VerbFailed(text(sentence, bridge=bridge))
+                sentence = text(
+                    "%(bridge)s is a link, but no bridge. Choose another name for the bridge.", bridge=bridge
+                )
+                raise VerbFailed(sentence)
 
     def set_master(self, link: str, bridge: str) -> None:
         verb = verbs.set_master(link, bridge)
@@ -32,11 +36,13 @@ class LinkVerbs:
             if links.master(link) == bridge:
                 self._steps.already_so(verb)
                 return
-            sentence = (
+            sentence = text(
                 "This agent makes no link a port of a bridge yet. Make %(link)s a port of %(bridge)s on the host, "
-                "then try again."
+                "then try again.",
+                link=link,
+                bridge=bridge,
             )
-            raise VerbFailed(text(sentence, link=link, bridge=bridge))
+            raise VerbFailed(sentence)
 
     def set_up(self, link: str) -> None:
         verb = verbs.set_up(link)
@@ -55,10 +61,13 @@ class LinkVerbs:
             if sriov.numvfs(pf) == numvfs:
                 self._steps.already_so(verb)
                 return
-            sentence = (
-                "This agent makes no VFs yet. Make %(numvfs)s VFs on %(pf)s on the host (%(command)s), then try again."
+            sentence = text(
+                "This agent makes no VFs yet. Make %(numvfs)s VFs on %(pf)s on the host (%(command)s), then try again.",
+                numvfs=numvfs,
+                pf=pf,
+                command=verb.command,
             )
-            raise VerbFailed(text(sentence, numvfs=numvfs, pf=pf, command=verb.command))
+            raise VerbFailed(sentence)
 
     @staticmethod
     def _set_down(link: str) -> bool:

@@ -23,8 +23,10 @@ class NetworkVerbs:
             connection = self._libvirt.connection()
             found = libvirt_networks.find(connection, network)
             if found is None and libvirt_networks.find_name(connection, network.name) is not None:
-                sentence = "This host has another network %(network)s already. Choose another name."
-                raise VerbFailed(text(sentence, network=network.name))
+                sentence = text(
+                    "This host has another network %(network)s already. Choose another name.", network=network.name
+                )
+                raise VerbFailed(sentence)
             if found is None:
                 self._steps.push(verbs.undefine_network(network), lambda: self._undefine(network))
             else:
@@ -33,8 +35,11 @@ class NetworkVerbs:
                     self._steps.already_so(verb)
                     return
                 if found.isActive():
-                    sentence = "The network %(network)s runs already, with other settings. Update it instead."
-                    raise VerbFailed(text(sentence, network=network.name))
+                    sentence = text(
+                        "The network %(network)s runs already, with other settings. Update it instead.",
+                        network=network.name,
+                    )
+                    raise VerbFailed(sentence)
                 self._steps.push(verbs.define_network(network, former), lambda: self._define(former))
             libvirt_networks.define(connection, xml)
             self._steps.done(verb)
@@ -122,11 +127,13 @@ class NetworkVerbs:
             )
             return text("The DHCP range was changed while the network runs.")
         if guests := libvirt_domains.plugged_into(self._libvirt.connection(), found.name()):
-            sentence = (
+            sentence = text(
                 "The network %(network)s must be restarted for this, and running guests are plugged into it: "
-                "%(guests)s. Unplug their cards or shut them down first."
+                "%(guests)s. Unplug their cards or shut them down first.",
+                network=network.name,
+                guests=", ".join(guests),
             )
-            raise VerbFailed(text(sentence, network=network.name, guests=", ".join(guests)))
+            raise VerbFailed(sentence)
         found.destroy()
         found.create()
         return text("The network was restarted; no running guest was plugged into it.")

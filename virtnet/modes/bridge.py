@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, links, network_xml, suggestions
+from virtnet import checks, hops, links, network_xml, suggestions
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -29,7 +29,7 @@ class Bridge(NetworkSpec):
         "A bridge is a switch inside the host. The guests' taps and the uplink are its ports, so each guest stands on "
         "the LAN with a MAC address of its own, gets its address from the LAN's DHCP, and is reached like any machine."
     )
-    diagram: ClassVar[tuple[str, ...]] = ("guest", "tap", "bridge", "uplink", "LAN")
+    diagram: ClassVar[tuple[str, ...]] = (hops.GUEST, hops.TAP, hops.BRIDGE, hops.UPLINK, hops.LAN)
     good: ClassVar[tuple[Text, ...]] = (
         text("Others reach the guests directly: right for servers."),
         text("Fast, low delay, and guests talk to every machine of the LAN, the host included."),

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, network_xml, suggestions
+from virtnet import checks, hops, network_xml, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
@@ -31,7 +31,7 @@ class HostOnly(NetworkSpec):
         "The guests share a private network with the host. Nothing is forwarded: no packet of theirs leaves the host, "
         "and none from outside reaches them. A second card on another network goes round this."
     )
-    diagram: ClassVar[tuple[str, ...]] = ("guest", "tap", "virbr", "host")
+    diagram: ClassVar[tuple[str, ...]] = (hops.GUEST, hops.TAP, hops.VIRBR, hops.HOST)
     good: ClassVar[tuple[Text, ...]] = (
         text("Fully cut off from the outside."),
         text("Nothing to prepare on the host or the LAN."),

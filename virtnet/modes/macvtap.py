@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, links, network_xml, suggestions
+from virtnet import checks, hops, links, network_xml, suggestions
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import Uplink
 from virtnet.host import Host
@@ -31,7 +31,7 @@ class Macvtap(NetworkSpec):
         "Each guest's MAC address sits on the uplink itself, with no bridge between. Its frames go straight out to the "
         "LAN and come straight in, past the host."
     )
-    diagram: ClassVar[tuple[str, ...]] = ("guest", "macvtap", "uplink", "LAN")
+    diagram: ClassVar[tuple[str, ...]] = (hops.GUEST, hops.MACVTAP, hops.UPLINK, hops.LAN)
     good: ClassVar[tuple[Text, ...]] = (
         text("Less delay than a bridge, and the whole bandwidth of the card."),
         text("Nothing to change in the host's own network."),

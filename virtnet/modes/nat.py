@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, network_xml, suggestions
+from virtnet import checks, hops, network_xml, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
@@ -33,7 +33,15 @@ class Nat(NetworkSpec):
         "The guests get addresses from a private range of the host. The host is their gateway and hides them: "
         "what they send leaves with the host's address, and nobody outside can open a connection to them."
     )
-    diagram: ClassVar[tuple[str, ...]] = ("guest", "tap", "virbr", "host", "uplink", "LAN", "Internet")
+    diagram: ClassVar[tuple[str, ...]] = (
+        hops.GUEST,
+        hops.TAP,
+        hops.VIRBR,
+        hops.HOST,
+        hops.UPLINK,
+        hops.LAN,
+        hops.INTERNET,
+    )
     good: ClassVar[tuple[Text, ...]] = (
         text("Safe: nobody outside reaches a guest."),
         text("Nothing to prepare on the host or the LAN; works over Wi-Fi too."),

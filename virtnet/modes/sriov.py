@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, links, network_xml, suggestions
+from virtnet import checks, hops, links, network_xml, suggestions
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import PF, VlanTag
 from virtnet.host import Host
@@ -29,7 +29,7 @@ class Sriov(NetworkSpec):
         "owns one like a card of its own; the card's own switch joins the VFs, the PF and the LAN, past the host's "
         "kernel."
     )
-    diagram: ClassVar[tuple[str, ...]] = ("guest", "VF", "PF", "LAN")
+    diagram: ClassVar[tuple[str, ...]] = (hops.GUEST, hops.VF, hops.PF, hops.LAN)
     good: ClassVar[tuple[Text, ...]] = (
         text("Near line rate, with the lowest delay."),
         text("Takes almost no time of the host's processors."),
