@@ -47,6 +47,9 @@ def record_report(host: Host, report: Report, *, stream_id: str = "", at: dateti
     """
     # Without the facts, which may be a megabyte: what was not loaded and not set is not saved either.
     locked = Host.objects.select_for_update().defer("facts").get(pk=host.pk)
+    # As it is now: it may have been revoked, or enrolled anew, since its signature was checked with the former key.
+    if not locked.is_active or locked.public_key != host.public_key:
+        raise ReportRefused("comes from a host that is not in service with this key")
     if report.host != locked.pk:
         raise ReportRefused(f"speaks for the host {report.host}")
     if report.seq > LARGEST_SEQ:

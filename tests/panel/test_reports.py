@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from audit.models import AuditEvent, Outcome
-from hosts.models import Host
+from hosts.models import Host, HostStatus
 from networks import operations
 from networks.models import Change, ChangeState, Network, VmInterface
 from networks.reports import ReportRefused, expire, record_report
@@ -93,6 +93,18 @@ def test_a_report_that_comes_again_changes_nothing(host: Host, agent: Agent, cha
     assert change.state == ChangeState.APPLIED
     assert AuditEvent.objects.filter(outcome=Outcome.APPLIED).count() == 1
     assert bad_reports() == []
+
+
+@pytest.mark.parametrize("meanwhile", [{"status": HostStatus.REVOKED}, {"public_key": Agent(uuid4()).public_key}])
+def test_a_report_whose_host_was_revoked_or_enrolled_anew_meanwhile_is_refused(
+    host: Host, agent: Agent, change: Change, meanwhile: dict[str, str]
+) -> None:
+    Host.objects.update(**meanwhile)  # since the collector looked at the host
+    with pytest.raises(ReportRefused, match="not in service with this key"):
+        record_report(host, agent.report(finished(change)))
+    change.refresh_from_db()
+    assert change.state == ChangeState.SENT
+    assert Host.objects.get(pk=host.pk).report_seq == 0
 
 
 def test_an_older_report_after_a_newer_one_changes_nothing(host: Host, agent: Agent, change: Change) -> None:
