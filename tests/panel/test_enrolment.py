@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
@@ -131,6 +132,15 @@ def test_a_name_is_given_once(host: Host, operator: User) -> None:
     with pytest.raises(HostRefused) as refusal:
         operations.add_host(host.name, by=operator)
     assert refusal.value.problems[0].field == "name"
+
+
+@pytest.mark.parametrize("name", ["rack 1/kvm", "add", "KVM1", ""])
+def test_the_command_line_takes_no_name_that_the_form_refuses(operator: User, name: str) -> None:
+    with pytest.raises(CommandError):
+        call_command("add_host", name, "--by", operator.username)
+    assert not Host.objects.exists()
+    call_command("add_host", "kvm-1", "--by", operator.username)
+    assert Host.objects.get().name == "kvm-1"
 
 
 def test_only_operators_touch_the_fleet(host: Host, viewer: User, stranger: User) -> None:

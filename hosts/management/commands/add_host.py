@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from hosts.forms import HostForm
 from hosts.operations import HostRefused, add_host
 from team.models import User
 
@@ -21,8 +22,11 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["by"]).first()
         if user is None:
             raise CommandError(f"There is no user {options['by']}.")
+        form = HostForm({"name": options["name"]})  # a name that fits no address would break the overview
+        if not form.is_valid():
+            raise CommandError(" ".join(str(error) for error in form.errors["name"]))
         try:
-            _, token = add_host(options["name"], by=user)
+            _, token = add_host(form.cleaned_data["name"], by=user)
         except HostRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(token)
