@@ -58,7 +58,7 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
         "facts": found.read_facts(),
         "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
         "guests_on": _guests_on(found),
-        "changes": found.changes.select_related("by", "host")[:5],
+        "changes": found.changes.select_related("by").defer("steps", "problems", "before", "after")[:5],
         "may_change": may_change(request.user) and found.is_active,
     }
     template = "hosts/host.html#body" if request.htmx else "hosts/host.html"

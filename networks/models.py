@@ -10,7 +10,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from hosts.models import Host
 from virtnet.actions import AnyAction
@@ -18,7 +18,7 @@ from virtnet.facts import InterfaceFacts, NetworkFacts
 from virtnet.messages import Step
 from virtnet.modes import spec_adapter
 from virtnet.spec import NetworkSpec, Problem
-from virtnet.text import Text
+from virtnet.text import Text, text
 
 action_adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
 steps_adapter = TypeAdapter(tuple[Step, ...])
@@ -133,13 +133,21 @@ class Change(models.Model):
         constraints = [models.UniqueConstraint(fields=["host", "seq"], name="one_change_of_a_seq_on_a_host")]
 
     def __str__(self) -> str:
-        return f"{self.read_action().title()} on {self.host}"
+        return f"{self.title()} on {self.host}"
 
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
 
+    def title(self) -> Text:
+        """What it does, for people; also of a change that another version of the panel wrote."""
+        try:
+            return self.read_action().title()
+        except ValidationError:
+            return text("This version of the panel cannot read the change.")
+
     def read_action(self) -> AnyAction:
+        """Raises ValidationError for what another version of the panel wrote."""
         return action_adapter.validate_python(self.action)
 
     def read_steps(self) -> tuple[Step, ...]:

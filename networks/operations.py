@@ -172,7 +172,10 @@ def cancel_change(change: Change, *, by: User) -> None:
 
 def retry_change(change: Change, *, by: User) -> Change:
     """The same action once more, as a new Change, checked against what the host says now."""
-    action = change.read_action()
+    try:
+        action = change.read_action()
+    except ValidationError as error:
+        raise _refused(text("This version of the panel cannot read the change.")) from error
     try:
         with transaction.atomic():
             locked = _lock(change.host, by)

@@ -16,6 +16,7 @@ from networks import operations
 from networks.forms import AttachForm
 from networks.models import Change, Network
 from networks.preview import preview, spec_of
+from networks.views.change import listed
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet.actions import AttachInterface, DetachInterface
@@ -30,7 +31,7 @@ SECTION = "hosts"
 def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     host = _load(request.user, name)
     domain = host.read_facts().domain(uuid)
-    changes = visible(Change.objects.select_related("by", "host"), request.user).filter(host=host, domain_uuid=uuid)
+    changes = visible(listed(Change.objects.filter(host=host, domain_uuid=uuid)), request.user)
     if domain is None:
         if not changes.exists():
             raise Http404

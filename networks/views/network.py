@@ -14,8 +14,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from kvmpanel.requests import PanelRequest
 from networks import operations
-from networks.models import Change, Network
+from networks.models import OPEN_STATES, Change, Network
 from networks.preview import preview, spec_of
+from networks.views.change import listed
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet.actions import Action, DestroyNetwork, SetNetworkAutostart, StartNetwork, UndefineNetwork
@@ -48,8 +49,8 @@ def network(request: PanelRequest, pk: UUID) -> HttpResponse:
         "facts": facts,
         "spec": found.read_spec() or (spec_of(facts) if facts else None),
         "plugged": _plugged(host_facts, found.name),
-        "changes": found.changes.select_related("by", "host")[:20],
-        "open_change": found.changes.filter(state__in=["queued", "sent", "running"]).first(),
+        "changes": listed(found.changes.all())[:20],
+        "open_change": listed(found.changes.filter(state__in=OPEN_STATES)).first(),
         "may_change": may_change(request.user) and found.host.is_active and found.removed_at is None,
     }
     template = "networks/network.html#body" if request.htmx else "networks/network.html"

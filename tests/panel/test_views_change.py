@@ -5,7 +5,9 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from hosts.models import Host
@@ -219,6 +221,35 @@ def test_the_list_has_pages_that_keep_the_filter(
     assert "?host=kvm1&page=2" in first.links
     last = Page(viewer_client.get("/changes/", {"host": "kvm1", "page": "99"}))
     assert "Page 3 of 3" in last.words
+
+
+@pytest.mark.parametrize("page", ["/changes/", "host", "network", "change"])
+def test_no_list_and_no_progress_fetches_what_may_be_megabytes_for_each_change(
+    viewer_client: Client, change: Change, page: str
+) -> None:
+    set_to(change, steps=[step("Defined.", "done")])
+    pages = {"host": "/hosts/kvm1/", "network": f"/networks/{change.network_id}/", "change": address(change)}
+    with CaptureQueriesContext(connection) as queries:
+        assert viewer_client.get(pages.get(page, page)).status_code == 200
+    listing = [query["sql"] for query in queries if 'FROM "networks_change"' in query["sql"]]
+    assert any('"networks_change"."action"' in sql for sql in listing)
+    assert not any('"hosts_host"."facts"' in sql for sql in listing)
+    if page != "change":
+        assert not any('"networks_change"."after"' in sql for sql in listing)
+
+
+@pytest.mark.parametrize("page", ["/changes/", "/hosts/kvm1/", "network", "change"])
+def test_a_change_of_another_version_breaks_no_page(viewer_client: Client, change: Change, page: str) -> None:
+    set_to(change, action={"action": "of-a-newer-panel"})
+    pages = {"network": f"/networks/{change.network_id}/", "change": address(change)}
+    assert "This version of the panel cannot read the change." in Page(viewer_client.get(pages.get(page, page))).text
+
+
+def test_a_change_of_another_version_is_not_tried_again(operator_client: Client, change: Change) -> None:
+    set_to(change, action={"action": "of-a-newer-panel"}, state=ChangeState.EXPIRED)
+    answer = operator_client.post(address(change, "retry/"), follow=True)
+    assert "This version of the panel cannot read the change." in Page(answer).text
+    assert Change.objects.count() == 1
 
 
 def test_an_empty_list_says_how_to_begin(viewer_client: Client) -> None:
