@@ -1,7 +1,8 @@
 """The truth on the host: each order once, whatever is delivered, killed or restarted, and the reports that still wait.
 
-SQLite with `synchronous=FULL`: what a method has returned from survives SIGKILL and a power cut. A report that tells of
-a change of an order is written in the same transaction as the change, so neither exists without the other.
+SQLite with `synchronous=FULL`: what a method has returned from survives SIGKILL and a power cut; steps and deliveries
+survive SIGKILL. A report that tells of a change of an order is written in the same transaction as the change, so
+neither exists without the other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -32,9 +34,9 @@ CREATE TABLE IF NOT EXISTS orders (
     id TEXT PRIMARY KEY,
     seq INTEGER NOT NULL,
     message TEXT NOT NULL,              -- JSON of virtnet.messages.Order
-    state TEXT NOT NULL CHECK (state IN ('received', 'started', 'finished')),
+    state TEXT NOT NULL CHECK (state IN ('started', 'finished')),
     tries INTEGER NOT NULL DEFAULT 0,   -- how often it was started
-    before TEXT,                        -- XML of its object as the first try found it
+    before TEXT,                        -- XML of its object as the first try found it; until then nothing was touched
     finished TEXT,                      -- JSON of OrderFinished
     finished_at REAL
 );
@@ -100,10 +102,14 @@ class Journal:
     # Orders
 
     def receive(self, order: Order) -> bool:
-        """Enters an order and its OrderReceived; False when it is known already, and then nothing is changed."""
+        """Enters an order, its first try and its OrderReceived, before anything is touched.
+
+        False when it is known already, and then nothing is changed.
+        """
         with self._transaction():
             entered = self._db.execute(
-                "INSERT INTO orders (id, seq, message, state) VALUES (?, ?, ?, 'received') ON CONFLICT DO NOTHING",
+                "INSERT INTO orders (id, seq, message, state, tries) VALUES (?, ?, ?, 'started', 1) "
+                "ON CONFLICT DO NOTHING",
                 (str(order.order), order.seq, order.model_dump_json()),
             )
             if not entered.rowcount:
@@ -146,7 +152,9 @@ class Journal:
 
     def step(self, order: UUID, step: Step) -> None:
         """Enters a step and its OrderProgress; numbers go on over all tries."""
-        with self._transaction():
+        # Not waited for: after a power cut the next try looks at the host itself, never at these notes. A step that the
+        # panel has heard of is not lost: its report got its seq in a later commit, which waited for this one too.
+        with self._transaction(synchronous="NORMAL"):
             (number,) = self._db.execute("SELECT count(*) FROM steps WHERE order_id = ?", (str(order),)).fetchone()
             self._db.execute("INSERT INTO steps VALUES (?, ?, ?)", (str(order), number, step.model_dump_json()))
             self._put(OrderProgress(order=order, number=number, step=step))
@@ -211,21 +219,30 @@ class Journal:
             return Waiting(id=number, seq=seq, at=datetime.fromisoformat(at), report=report)
 
     def delivered(self, waiting: Waiting) -> None:
-        with self._transaction():
+        """Takes it out of the outbox."""
+        # Not waited for: a report that is sent again has the seq that it had, and the panel takes it once.
+        with self._transaction(synchronous="NORMAL"):
             self._db.execute("DELETE FROM outbox WHERE id = ?", (waiting.id,))
 
     # Private
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> Iterator[None]:
+        """NORMAL: the commit does not wait for the disk; it is there at the latest with the next one that does."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            if synchronous != "FULL":
+                self._db.execute(f"PRAGMA synchronous = {synchronous}")
             try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            finally:
+                if synchronous != "FULL":
+                    self._db.execute("PRAGMA synchronous = FULL")
 
     def _put(self, report: OrderReceived | OrderProgress | OrderFinished | OrderRejected) -> None:
         (size,) = self._db.execute("SELECT count(*) FROM outbox").fetchone()

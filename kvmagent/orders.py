@@ -118,12 +118,13 @@ class Orders:
             self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
         elif self._too_old(order):
             sentence = text("The host was down until this order was too old to be carried out.")
-            if entry.state == "received":
+            if entry.before is None:
                 self._finish(order.order, Finished(outcome="refused", problems=(Problem(text=sentence),)))
             else:
-                self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before or ""))
+                self._finish(order.order, Finished(outcome="failed", error=sentence, before=entry.before))
         else:
             log.warning("order %s was interrupted; looking at what it left", order.order)
+            self._journal.start(order.order)
             self._work(order, before=entry.before)
 
     def _work(self, order: Order, *, before: str | None) -> None:
@@ -131,7 +132,6 @@ class Orders:
             self._journal.step(order.order, step)
             self._told()
 
-        self._journal.start(order.order)
         log.info("order %s: %s", order.order, order.action.title())
         finished = self._carry_out(
             order.action, note, found=lambda found: self._journal.found(order.order, found), before=before

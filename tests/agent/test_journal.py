@@ -48,8 +48,44 @@ def test_it_takes_an_order_once(journal: Journal, order: Order) -> None:
     assert len(waiting(journal)) == 1
 
 
-def test_it_syncs_every_commit_to_the_disk(journal: Journal) -> None:
-    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+def test_every_commit_waits_for_the_disk_but_those_of_steps_and_deliveries(journal: Journal, order: Order) -> None:
+    (level,) = journal._db.execute("PRAGMA synchronous").fetchone()
+    assert level == 2  # FULL
+    synchronous, commits = "FULL", []
+
+    def trace(statement: str) -> None:
+        nonlocal synchronous
+        if statement.startswith("PRAGMA synchronous = "):
+            synchronous = statement.rpartition(" ")[2]
+        elif statement == "COMMIT":
+            commits.append(synchronous)
+
+    journal._db.set_trace_callback(trace)
+    journal.receive(order)
+    journal.found(order.order, "")
+    journal.start(order.order)
+    assert commits == ["FULL"] * 3
+    commits.clear()
+    journal.step(order.order, STEP)
+    assert commits == ["NORMAL"]
+    commits.clear()
+    first = journal.next_report()
+    assert first is not None
+    assert commits == ["FULL"]
+    commits.clear()
+    journal.delivered(first)
+    assert commits == ["NORMAL"]
+    commits.clear()
+    journal.finish(OrderFinished(order=order.order, outcome="applied"))
+    journal.next_seq()
+    assert set(commits) == {"FULL"}
+
+
+def test_a_commit_that_fails_leaves_the_next_one_waiting_for_the_disk(journal: Journal, order: Order) -> None:
+    journal._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.OperationalError):
+        journal.step(order.order, STEP)
+    assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
 def test_it_gives_unfinished_orders_in_their_order_of_work(journal: Journal, tmp_path: Path) -> None:
@@ -61,7 +97,6 @@ def test_it_gives_unfinished_orders_in_their_order_of_work(journal: Journal, tmp
 
 def test_it_keeps_what_the_first_try_found(journal: Journal, order: Order) -> None:
     journal.receive(order)
-    journal.start(order.order)
     journal.found(order.order, "first")
     journal.start(order.order)
     journal.found(order.order, "second")
@@ -71,7 +106,6 @@ def test_it_keeps_what_the_first_try_found(journal: Journal, order: Order) -> No
 
 def test_steps_are_numbered_over_all_tries(journal: Journal, order: Order) -> None:
     journal.receive(order)
-    journal.start(order.order)
     journal.step(order.order, STEP)
     journal.start(order.order)
     journal.step(order.order, STEP)
@@ -145,7 +179,6 @@ def test_it_forgets_finished_orders_after_30_days_and_no_others(tmp_path: Path) 
 
 def test_an_order_of_another_version_of_the_agent_is_finished_as_failed(journal: Journal, order: Order) -> None:
     journal.receive(order)
-    journal.start(order.order)
     journal._db.execute("UPDATE orders SET message = json_set(message, '$.version', 2)")
     waiting(journal)
     assert journal.unfinished() == []

@@ -219,7 +219,7 @@ def test_after_a_restart_every_older_envelope_is_stale(agent: Agent, tmp_path: P
 def test_an_order_that_killed_the_agent_three_times_is_put_into_quarantine(agent: Agent) -> None:
     order = agent.enrolled.order(agent.nonces.fresh())
     agent.journal.receive(order)
-    for _ in range(TRIES):
+    for _ in range(TRIES - 1):
         agent.journal.start(order.order)
     agent.told()
     agent.orders.recover()
@@ -234,7 +234,6 @@ def test_an_order_that_killed_the_agent_three_times_is_put_into_quarantine(agent
 def test_an_interrupted_order_is_finished_with_what_the_first_try_found(agent: Agent) -> None:
     order = agent.enrolled.order(agent.nonces.fresh())
     agent.journal.receive(order)
-    agent.journal.start(order.order)
     agent.journal.found(order.order, "<network><name>before</name></network>")
     agent.orders.recover()
     assert agent.befores == ["<network><name>before</name></network>"]
@@ -263,14 +262,14 @@ def test_an_order_that_an_error_broke_off_is_finished_when_it_comes_again(
     assert len(agent.done) == 2
 
 
-@pytest.mark.parametrize(("started", "outcome"), [(False, "refused"), (True, "failed")])
+@pytest.mark.parametrize(("touched", "outcome"), [(False, "refused"), (True, "failed")])
 def test_an_unfinished_order_of_three_days_ago_is_closed_and_not_carried_out(
-    agent: Agent, started: bool, outcome: str
+    agent: Agent, touched: bool, outcome: str
 ) -> None:
     order = agent.enrolled.order(agent.nonces.fresh())
     agent.journal.receive(order)
-    if started:
-        agent.journal.start(order.order)
+    if touched:
+        agent.journal.found(order.order, "<network/>")
     agent.now += timedelta(days=3)
     agent.told()
     agent.orders.recover()
