@@ -59,7 +59,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         iommu=sriov.iommu(),
         libvirt_error=error,
         links=found_links,
-        routes=links.read_routes(),
+        routes=links.read_routes(found_links),
         networks=told.networks,
         domains=told.domains,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ def read_links() -> tuple[Link, ...]:
     return tuple(_link(message, names, addresses[message["index"]]) for message in messages)
 
 
-def read_routes() -> tuple[Route, ...]:
-    """The routes of the main table, IPv4 first; a route of many paths is one Route for each."""
+def read_routes(found_links: Iterable[Link]) -> tuple[Route, ...]:
+    """The routes of the main table over these links, IPv4 first; a route of many paths is one Route for each."""
+    names = {link.index: link.name for link in found_links}
     with IPRoute() as netlink:
-        names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in netlink.get_links()}
         messages = list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET))
         messages += list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET6))
     routes = [route for message in messages for route in _routes(message, names)]

@@ -44,7 +44,7 @@ def test_it_reads_the_main_table_and_no_other() -> None:
     ip("route", "add", "default", "via", "10.1.0.9", "metric", "50")
     ip("route", "add", "10.9.0.0/16", "via", "10.1.0.9", "table", "99")
     ip("route", "add", "blackhole", "10.8.0.0/16")
-    found = links.read_routes()
+    found = links.read_routes(links.read_links())
     assert Route(dst=IPv4Network("0.0.0.0/0"), gateway=IPv4Address("10.1.0.9"), dev="br0", metric=50) in found
     assert Route(dst=IPv4Network("10.1.0.0/24"), dev="br0") in found
     assert IPv4Network("10.8.0.0/16") in [route.dst for route in found]
@@ -56,7 +56,9 @@ def test_a_route_of_two_paths_is_two() -> None:
     ip("link", "set", "br0", "up")
     ip("address", "add", "10.1.0.1/24", "dev", "br0")
     ip("route", "add", "10.2.0.0/16", "nexthop", "via", "10.1.0.8", "nexthop", "via", "10.1.0.9")
-    gateways = [route.gateway for route in links.read_routes() if route.dst == IPv4Network("10.2.0.0/16")]
+    gateways = [
+        route.gateway for route in links.read_routes(links.read_links()) if route.dst == IPv4Network("10.2.0.0/16")
+    ]
     assert gateways == [IPv4Address("10.1.0.8"), IPv4Address("10.1.0.9")]
 
 
@@ -64,7 +66,7 @@ def test_ipv6_routes_are_there_too() -> None:
     ip("link", "add", "br0", "type", "bridge")
     ip("link", "set", "br0", "up")
     ip("-6", "route", "add", "fd07::/64", "dev", "br0")
-    assert IPv6Network("fd07::/64") in [route.dst for route in links.read_routes()]
+    assert IPv6Network("fd07::/64") in [route.dst for route in links.read_routes(links.read_links())]
 
 
 def test_a_neighbour_is_found_by_its_mac_and_a_failed_one_is_not() -> None:
