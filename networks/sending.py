@@ -96,10 +96,10 @@ class Sender:
     def look(self) -> None:
         """Sends what is due. Raises RedisError, OSError or django.db.Error when one of the two is away; what is not
         sent then is due at the next look."""
-        expire_waiting()
         for change in first_of_each_host():
             if is_due(change):
                 self._send(change)
+        expire_waiting()  # after what can go has gone: those at the front were looked at just now
         for host in _hosts_to_ping():
             self._ping(host)
 
