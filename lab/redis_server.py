@@ -52,6 +52,8 @@ class RedisConfiguration:
                     "appendfsync always",
                     'save ""',
                     "maxmemory-policy noeviction",
+                    # An envelope is at most 4 MB; Redis' own limit for a value would be 512.
+                    "proto-max-bulk-len 16mb",
                     # Redis replays its append-only file as this user, and leaves out transactions it may not do.
                     "user default off ~* &* +@all",
                     f"user worker on >{self.worker_password} ~* &* +@all",
