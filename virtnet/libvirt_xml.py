@@ -16,10 +16,10 @@ from xml.sax.saxutils import quoteattr
 _XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 
 # What virNetworkDefFormatBuf, virPortGroupDefFormat and virNetDevVPortProfileFormat write by "'%s'": the start of the
-# line, the name as it is, and the rest of the line.
+# line, the name as it is, and the rest of the line. Bounded, or a document made for it would take hours to search.
 _UNESCAPED = re.compile(
-    r"""(?P<start> ^\s* (?: <domain\ name= | <portgroup\ name= | <parameters\ (?:[a-z]+='[^'<&]*'\ )* profileid= ) )
-        ' (?P<name> .*? ) '
+    r"""(?P<start> ^[ \t]* (?: <domain\ name= | <portgroup\ name= | <parameters\ (?:[a-z]+='[^'<&]*'\ )* profileid= ) )
+        ' (?P<name> .{0,5000}? ) '
         (?P<rest> (?:\ (?:localOnly|default|trustGuestRxFilters)='(?:yes|no)')* /?> ) (?= \n\s*< )""",
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )

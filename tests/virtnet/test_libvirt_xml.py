@@ -84,3 +84,10 @@ def test_a_document_that_breaks_off_is_read_up_to_there() -> None:
 def test_what_has_no_beginning_is_refused(xml: str) -> None:
     with pytest.raises(ET.ParseError):
         parse_beginning(xml)
+
+
+@pytest.mark.parametrize("xml", ["\n" * 100_000 + "<", "<domain name='a\n" * 6_000], ids=["newlines", "beginnings"])
+@pytest.mark.timeout(3)
+def test_a_document_that_was_made_to_be_slow_is_refused_at_once(xml: str) -> None:
+    with pytest.raises(ET.ParseError):
+        parse(xml)
