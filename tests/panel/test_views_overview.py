@@ -77,7 +77,8 @@ def test_a_hundred_hosts_take_as_many_queries_as_one(
 
 
 def test_versions_of_another_panel_s_making_hide_no_host(viewer_client: Client, host: Host, silent_host: Host) -> None:
-    host.facts["versions"] = {"libvirt": "9.0.0", "hypervisor": "of a newer panel"}
+    versions = {"libvirt": "9.0.0", "hypervisor": "of a newer panel"}
+    host.facts = {**host_facts().model_dump(mode="json"), "versions": versions}
     host.save()
     assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(Page(viewer_client.get("/")).links)
 
