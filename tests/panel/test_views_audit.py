@@ -98,6 +98,17 @@ def test_a_date_that_is_none_is_said_beside_its_field(viewer_client: Client, eve
     assert "Enter a valid date." in page.words
 
 
+@pytest.mark.parametrize("field", ["since", "until"])
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_a_day_at_the_end_of_the_calendar_is_refused_beside_its_field(
+    viewer_client: Client, events: list[AuditEvent], field: str, day: str
+) -> None:
+    viewer_client.cookies["timezone"] = "Asia/Ho_Chi_Minh"
+    answer = viewer_client.get("/audit/", {field: day})
+    assert answer.status_code == 200
+    assert "Ensure this value is" in Page(answer).text
+
+
 def test_it_has_pages(viewer_client: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     for _ in range(120):
         record("log-in", Outcome.DONE, by=None)
