@@ -58,7 +58,11 @@ class Network(models.Model):
         return self.spec is not None
 
     def read_spec(self) -> NetworkSpec | None:
-        return spec_adapter.validate_python(self.spec) if self.spec is not None else None
+        """None also for what another version of the panel wrote, e.g. before a rule was made stricter."""
+        try:
+            return spec_adapter.validate_python(self.spec) if self.spec is not None else None
+        except ValidationError:
+            return None
 
     def read_facts(self) -> NetworkFacts | None:
         return NetworkFacts.model_validate(self.facts) if self.facts is not None else None

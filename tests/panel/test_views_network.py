@@ -148,6 +148,14 @@ def test_a_foreign_network_is_never_undefined(operator_client: Client, host: Hos
     assert not Change.objects.exists()
 
 
+def test_a_spec_that_this_version_cannot_read_breaks_no_page(operator_client: Client, host: Host) -> None:
+    Network.objects.filter(name="lab").update(spec={"mode": "host-only", "name": "lab", "bridge": "all"})
+    lab = Network.objects.get(name="lab")
+    assert operator_client.get(f"/networks/{lab.pk}/").status_code == 200
+    assert operator_client.get(f"/networks/{lab.pk}/edit/").status_code == 404
+    assert operator_client.get(f"/networks/{lab.pk}/undefine/").status_code == 404
+
+
 def test_it_says_before_a_person_confirms_that_the_host_is_silent(operator_client: Client, silent_host: Host) -> None:
     page = Page(operator_client.get(address("lab", "autostart/off/")))
     assert "kvm2 is silent; its last report came 1 hour ago." in page.words
