@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from uuid import UUID
 
 from redis import Redis
@@ -51,5 +52,13 @@ def running(lab: Lab) -> Iterator[LabPanel]:
         for host in lab.hosts:
             panel.wait_for_facts(host)
         yield panel
+    except BaseException:
+        print(*(last_lines(log) for log in sorted(panel.directory.glob("*.log"))), sep="\n")
+        raise
     finally:
         panel.down()
+
+
+def last_lines(log: Path) -> str:
+    """What a program said last: the lab takes its files away when it goes."""
+    return "\n".join([f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-60:]])

@@ -14,7 +14,6 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from uuid import UUID
 
 import pytest
 
@@ -72,7 +71,7 @@ class Team:
                 if action == "define-network":
                     self.person.make_network(self.host, name)
                 else:
-                    self.person.undefine_network(self._network(name))
+                    self.person.undefine_network(self.person.network_id(self.host, name))
             except AWAY:
                 time.sleep(0.2)
 
@@ -86,19 +85,19 @@ class Team:
             for _, _, state in self.panel.rows(f"{CHANGES} WHERE name = %s AND action ->> 'action' = %s", name, action)
         ]
 
-    def _network(self, name: str) -> UUID:
-        return self.person.network_id(self.host, name)
-
 
 def test_nothing_is_lost_and_nothing_is_done_twice_while_everything_is_killed() -> None:
-    with Lab("chaos", hosts=1, guests_per_host=0) as lab, running(lab) as panel:
+    with Lab(f"c{os.getpid()}", hosts=1, guests_per_host=0) as lab, running(lab) as panel:
         host = lab.hosts[0]
         team = Team(panel, host)
         with network_events(host) as happened:
             with killing(panel, seed=20261123) as kills:
-                for _ in range(ORDERS):
+                for _ in range(ORDERS - 1):
                     team.next_order()
                     time.sleep(PAUSE)
+            team.next_order()
+            for victim in VICTIMS:  # all at once, while the last order is on its way
+                kills[victim] += panel.services[victim].kill()
             drained_in = seconds_until(
                 lambda: not open_changes(panel), DRAINED_WITHIN, lambda: f"open: {open_changes(panel)}"
             )
