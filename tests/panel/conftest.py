@@ -13,6 +13,7 @@ from pytest_django import Settings
 from hosts.models import Host
 from networks.signing import make_signing_key
 from team.models import Role, RoleBinding, User
+from tests.catalogues import compile_catalogues
 from tests.panel.factories import Agent, make_host
 from tests.redis_server import RedisServer
 
@@ -22,6 +23,12 @@ def make_user(name: str, role: Role | None = None) -> User:
     if role is not None:
         RoleBinding.objects.create(user=user, role=role)
     return user
+
+
+@pytest.fixture(scope="session", autouse=True)
+def catalogues() -> None:
+    """Django reads them when a language is first asked for."""
+    compile_catalogues()
 
 
 @pytest.fixture
