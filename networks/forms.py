@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from django import forms
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from kvmpanel.templatetags.panel import mode_label
 from kvmpanel.translation import translated
+from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
 from virtnet.facts import HostFacts
 from virtnet.interface import InterfaceSpec
-from virtnet.text import SpecError
 
 
 class AttachForm(forms.Form):
@@ -44,9 +43,7 @@ class AttachForm(forms.Form):
             self.interface = InterfaceSpec.model_validate(given)
         except ValidationError as error:
             for found in error.errors():
-                cause = found.get("ctx", {}).get("error")
-                sentence = translated(cause.text) if isinstance(cause, SpecError) else gettext(found["msg"])
-                self.add_error(str(found["loc"][0]) if found["loc"] else None, sentence)
+                self.add_error(str(found["loc"][0]) if found["loc"] else None, translated(sentence_of_error(found)))
         return given
 
 

@@ -13,21 +13,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from kvmpanel.translation import sentence_of, translated
+from networks.field_errors import NOT_WHOLE, sentence_of_error
 from virtnet.facts import HostFacts, Link
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem
-from virtnet.text import SpecError, Text, text
-
-# pydantic's own sentences speak to programmers; these to the person at the form.
-_SENTENCES: dict[str, Text] = {
-    "missing": text("Fill this in."),
-    "ip_v4_address": text("Use an IPv4 address, such as 192.168.77.10."),
-    "ip_v4_interface": text("Use an IPv4 address with its prefix, such as 192.168.77.1/24."),
-    "ip_v4_network": text("Use an IPv4 subnet with its prefix, such as 192.168.77.0/24."),
-    "int_parsing": text("Use a whole number."),
-    "literal_error": text("Choose one of those offered."),
-}
+from virtnet.text import SpecError
 
 
 class SpecForm(forms.Form):
@@ -53,11 +44,8 @@ class SpecForm(forms.Form):
         cause = found.get("ctx", {}).get("error")
         field = str(found["loc"][0]) if found["loc"] else ""
         if isinstance(cause, SpecError):
-            sentence, field = translated(cause.text), cause.field or field
-        elif found["type"] in _SENTENCES:
-            sentence = translated(_SENTENCES[found["type"]])
-        else:
-            sentence = gettext(found["msg"])
+            field = cause.field or field
+        sentence = translated(sentence_of_error(found))
         if field not in self.fields:
             self.add_error(None, sentence)
         elif field not in self.errors:
@@ -105,7 +93,7 @@ def _form_field(info: FieldInfo, facts: HostFacts) -> forms.Field:
     if plain is bool:
         return forms.BooleanField(**{**common, "required": False})
     if plain is int:
-        return forms.IntegerField(**common)
+        return forms.IntegerField(error_messages={"invalid": translated(NOT_WHOLE)}, **common)
     return forms.CharField(max_length=200, **common)
 
 

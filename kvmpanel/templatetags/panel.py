@@ -12,7 +12,6 @@ from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from hosts.models import Host
@@ -38,6 +37,31 @@ _WAYS = {
     "guest_to_guest": gettext_lazy("Guest ↔ guest"),
 }
 _ANSWER = {"yes": gettext_lazy("yes"), "no": gettext_lazy("no"), "depends": gettext_lazy("depends")}
+# As `virsh list --all` says them
+_GUEST_STATES = {
+    "running": gettext_lazy("running"),
+    "idle": gettext_lazy("idle"),
+    "paused": gettext_lazy("paused"),
+    "in shutdown": gettext_lazy("shutting down"),
+    "shut off": gettext_lazy("shut off"),
+    "crashed": gettext_lazy("crashed"),
+    "pmsuspended": gettext_lazy("suspended"),
+}
+# What an event of the record is about, and the names of its details
+_EVENT_WORDS = {
+    "host": gettext_lazy("host"),
+    "network": gettext_lazy("network"),
+    "guest": gettext_lazy("guest"),
+    "user": gettext_lazy("user"),
+    "address": gettext_lazy("address"),
+    "action": gettext_lazy("action"),
+    "fingerprint": gettext_lazy("fingerprint"),
+    "hostname": gettext_lazy("hostname"),
+    "name": gettext_lazy("name"),
+    "role": gettext_lazy("role"),
+    "by": gettext_lazy("by"),
+    "why": gettext_lazy("why"),
+}
 _STATE_COLOURS = {
     "queued": "azure",
     "sent": "azure",
@@ -91,12 +115,20 @@ def ago(at: datetime | None) -> SafeString | str:
     """How long ago, e.g. "12 s ago", with the exact time as its title."""
     if at is None:
         return gettext("never")
-    seconds = int((timezone.now() - at).total_seconds())
-    if seconds < 60:
-        said = ngettext("%(count)d second ago", "%(count)d seconds ago", max(seconds, 0)) % {"count": max(seconds, 0)}
-    else:
-        said = gettext("%(time)s ago") % {"time": timesince(at, depth=1)}
+    said = _ago(max(int((timezone.now() - at).total_seconds()), 0))
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), at.isoformat(), said)
+
+
+def _ago(seconds: int) -> str:
+    # Not Django's timesince: its catalogues lack the units in some languages, Vietnamese among them.
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if minutes < 1:
+        return ngettext("%(count)d second ago", "%(count)d seconds ago", seconds) % {"count": seconds}
+    if hours < 1:
+        return ngettext("%(count)d minute ago", "%(count)d minutes ago", minutes) % {"count": minutes}
+    if days < 1:
+        return ngettext("%(count)d hour ago", "%(count)d hours ago", hours) % {"count": hours}
+    return ngettext("%(count)d day ago", "%(count)d days ago", days) % {"count": days}
 
 
 @register.filter
@@ -150,6 +182,18 @@ def answer_label(reachable: str) -> str:
 def mode_label(mode: str) -> str:
     """The name of one of the panel's modes; what libvirt calls it for any other."""
     return translated(MODES[mode].label) if mode in MODES else mode
+
+
+@register.filter
+def guest_state(state: str) -> str:
+    """libvirt's word for a guest's state in the reader's language; as it is where libvirt has a new one."""
+    return str(_GUEST_STATES.get(state, state))
+
+
+@register.filter
+def event_word(word: str) -> str:
+    """A word of the record in the reader's language."""
+    return str(_EVENT_WORDS.get(word, word))
 
 
 @register.simple_tag
