@@ -77,15 +77,21 @@ def leases(network: libvirt.virNetwork) -> tuple[Lease, ...]:
     return tuple(sorted(read, key=lambda lease: (lease.address.version, int(lease.address), lease.mac)))
 
 
-def replace_range(network: libvirt.virNetwork, old: ET.Element | None, new: ET.Element | None) -> None:
+def replace_range(network: libvirt.virNetwork, old: ET.Element, new: ET.Element) -> None:
     """Swap the DHCP range of a running network: libvirt can add and delete ranges, not modify them."""
-    section, live = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
-    for command, element in (
-        (libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, old),
-        (libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, new),
-    ):
-        if element is not None:
-            network.update(command, section, 0, ET.tostring(element, encoding="unicode"), live)
+    _update_range(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, old)
+    try:
+        _update_range(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, new)
+    except libvirt.libvirtError:
+        # A running network without any range gets one only by a restart, which its guests may forbid.
+        _update_range(network, libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, old)
+        raise
+
+
+def _update_range(network: libvirt.virNetwork, command: int, range_: ET.Element) -> None:
+    xml = ET.tostring(range_, encoding="unicode")
+    section = libvirt.VIR_NETWORK_SECTION_IP_DHCP_RANGE
+    network.update(command, section, 0, xml, libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE)
 
 
 def _or_none(look: Callable[[], libvirt.virNetwork]) -> libvirt.virNetwork | None:

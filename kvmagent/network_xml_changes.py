@@ -39,8 +39,12 @@ def change(live_xml: str, next_xml: str) -> Literal["nothing", "range", "restart
     return "restart"
 
 
-def range_in(xml: str) -> ET.Element | None:
-    return parse(xml).find(RANGE)
+def range_in(xml: str) -> ET.Element:
+    """The DHCP range of a document of which `change` has said "range"."""
+    found = parse(xml).find(RANGE)
+    if found is None:
+        raise ValueError("no DHCP range")
+    return found
 
 
 def _bare(network: ET.Element) -> ET.Element:

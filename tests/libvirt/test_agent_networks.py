@@ -1,12 +1,15 @@
 """The agent's verbs on libvirt networks, on libvirt's test driver."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from uuid import UUID
+from xml.etree import ElementTree as ET
 
+import libvirt
 import pytest
 
+from kvmagent import libvirt_networks, network_xml_changes
 from kvmagent.facts import read_networks
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
@@ -182,3 +185,14 @@ def test_libvirtd_that_is_down_is_told_with_its_remedy(steps: list[Step]) -> Non
         host.start_network(REF)
     assert outcomes(steps) == ["failed"]
     assert host.undo()
+
+
+def test_a_range_that_libvirt_refuses_leaves_the_former_one(libvirt_test: Libvirt, host: LinuxHost) -> None:
+    spec = NAT.model_copy(update={"first_lease": IPv4Address("10.1.0.10"), "last_lease": IPv4Address("10.1.0.99")})
+    spec.apply(host, REF)
+    network = libvirt_networks.lookup(libvirt_test.connection(), REF)
+    elsewhere = ET.Element("range", start="10.9.9.1", end="10.9.9.9")
+    with pytest.raises(libvirt.libvirtError, match="not entirely within"):
+        libvirt_networks.replace_range(network, network_xml_changes.range_in(network.XMLDesc(0)), elsewhere)
+    former = network_xml_changes.range_in(network.XMLDesc(0))
+    assert (former.get("start"), former.get("end")) == ("10.1.0.10", "10.1.0.99")
