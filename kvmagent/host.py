@@ -8,7 +8,7 @@ import libvirt
 
 from kvmagent import libvirt_domains, libvirt_networks, settings
 from kvmagent.domain_verbs import DomainVerbs
-from kvmagent.facts import read_networks
+from kvmagent.facts import read_facts, read_networks
 from kvmagent.firewall import Firewall, Former
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from kvmagent.link_verbs import LinkVerbs
@@ -28,6 +28,7 @@ from virtnet.verbs import Verb
 __all__ = ["LinuxHost", "VerbFailed"]
 
 LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
+IN_MEMORY = text("The bridges of libvirt's test driver are not in this kernel.")
 
 
 class LinuxHost:
@@ -38,12 +39,13 @@ class LinuxHost:
         self._steps = Steps(note)
         self._networks = NetworkVerbs(libvirt, self._steps)
         self._domains = DomainVerbs(libvirt, self._steps)
-        self._links = LinkVerbs(self._steps)
+        self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt))
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
 
     def undo(self) -> bool:
-        """Take back what was done, the last first. True when all of it worked."""
-        return self._steps.undo()
+        """Take back what was done, the last first. True when all of it worked and the links are as they were."""
+        undone = self._steps.undo()
+        return self._links.compare_with_before() and undone
 
     def describe(self, action: AnyAction) -> str:
         """XML of the network or domain that the action is about, as it is now; "" when there is none.
@@ -81,14 +83,21 @@ class LinuxHost:
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
         self._domains.detach_interface(domain, mac)
 
-    def add_bridge(self, bridge: str) -> None:
-        self._links.add_bridge(bridge)
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+        if not self._only_in_memory(verbs.add_bridge(bridge, uplink)):
+            self._links.add_bridge(bridge, network, uplink)
+
+    def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
+        if not self._only_in_memory(verbs.delete_bridge(bridge)):
+            self._links.delete_bridge(bridge, network)
 
     def set_master(self, link: str, bridge: str) -> None:
-        self._links.set_master(link, bridge)
+        if not self._only_in_memory(verbs.set_master(link, bridge)):
+            self._links.set_master(link, bridge)
 
     def set_up(self, link: str) -> None:
-        self._links.set_up(link)
+        if not self._only_in_memory(verbs.set_up(link)):
+            self._links.set_up(link)
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
         self._links.set_numvfs(pf, numvfs)
@@ -102,7 +111,7 @@ class LinuxHost:
             preview.load_firewall(network, rules)
             (verb,) = preview.verbs
             if connection.getType() == "TEST":
-                self._steps.already_so(verb, text("The bridges of libvirt's test driver are not in this kernel."))
+                self._steps.already_so(verb, IN_MEMORY)
                 return
             former = self._firewall.now()
             if self._firewall.holds(verb.document, former):
@@ -112,6 +121,14 @@ class LinuxHost:
             self._steps.push(back, lambda: self._restore(former))
             self._firewall.load(verb.document)
             self._steps.done(verb)
+
+    def _only_in_memory(self, verb: Verb) -> bool:
+        """Whether this is libvirt's test driver: what it has is not in this kernel, whose own links stay untouched."""
+        with self._steps.doing(verb):
+            if self._libvirt.connection().getType() != "TEST":
+                return False
+        self._steps.already_so(verb, IN_MEMORY)
+        return True
 
     def _restore(self, former: Former) -> bool:
         if self._firewall.now() == former:

@@ -1,48 +1,95 @@
-"""The verbs on the kernel's links. Making bridges, ports and VFs is not built yet: they are refused in plain words."""
+"""The verbs on the kernel's links. Making VFs is not built yet: it is refused in plain words."""
 
 from __future__ import annotations
 
-from kvmagent import links, sriov
-from kvmagent.steps import Steps, VerbFailed
+from collections.abc import Callable
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kvmagent import bridges, links, snapshot, sriov
+from kvmagent.bridge_mark import Mark
+from kvmagent.snapshot import Snapshot
+from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import verbs
+from virtnet.bridges import why_it_stays
+from virtnet.facts import HostFacts
+from virtnet.refs import NetworkRef
 from virtnet.text import text
 from virtnet.verbs import Verb
 
+SETTLING = 3.0  # seconds: until a link has its carrier again and the kernel has given it its link-local address
+
 
 class LinkVerbs:
-    def __init__(self, steps: Steps) -> None:
-        self._steps = steps
+    """read_facts: this host's, fresh. Where a bridge has a mark the panel made it; all others are never changed."""
 
-    def add_bridge(self, bridge: str) -> None:
-        verb = verbs.add_bridge(bridge)
+    def __init__(self, steps: Steps, read_facts: Callable[[], HostFacts]) -> None:
+        self._steps = steps
+        self._read_facts = read_facts
+        self._before: Snapshot | None = None
+        self._touched: set[str] = set()
+        self._compares = True
+
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+        verb = verbs.add_bridge(bridge, uplink)
         with self._steps.doing(verb):
             kind = links.kind(bridge)
             if kind == "bridge":
+                if self._was_interrupted(bridge, network):
+                    self._compares = False
+                    self._steps.push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
                 self._steps.already_so(verb)
-            elif kind is None:
-                sentence = text(
-                    "This agent makes no bridges yet. Make %(bridge)s on the host, then try again.", bridge=bridge
+                return
+            if kind is not None:
+                raise VerbFailed(
+                    text("%(bridge)s is a link, but no bridge. Choose another name for the bridge.", bridge=bridge)
                 )
-                raise VerbFailed(sentence)
-            else:
-                sentence = text(
-                    "%(bridge)s is a link, but no bridge. Choose another name for the bridge.", bridge=bridge
-                )
-                raise VerbFailed(sentence)
+            wanted = bridges.settings_for(network, uplink)
+            self._touch(bridge, uplink)
+            self._steps.push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
+            bridges.add(bridge, wanted)
+            self._steps.done(verb)
+
+    def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
+        verb = verbs.delete_bridge(bridge)
+        with self._steps.doing(verb):
+            if links.kind(bridge) is None:
+                self._steps.already_so(verb)
+                return
+            facts = self._read_facts()
+            if facts.libvirt_error is not None:
+                raise VerbFailed(facts.libvirt_error)
+            mark, why = bridges.mark(bridge), why_it_stays(facts, bridge, network)
+            if mark is None or why is not None:
+                self._steps.already_so(verb, why)
+                return
+            former, was_up = bridges.settings(bridge, mark), links.is_up(bridge)
+            self._touch(bridge, mark.uplink)
+            back = verbs.add_bridge(bridge, mark.uplink)
+            self._steps.push(back, lambda: self._make_again(bridge, former, was_up=was_up))
+            self._take_away(bridge)
+            freed = text("%(link)s is free again, as it was before.", link=mark.uplink) if mark.uplink else None
+            self._steps.done(verb, freed)
 
     def set_master(self, link: str, bridge: str) -> None:
         verb = verbs.set_master(link, bridge)
         with self._steps.doing(verb):
-            if links.master(link) == bridge:
+            mark = bridges.mark(bridge)
+            ours = mark is not None and mark.uplink == link
+            if links.master(link) == bridge and not (ours and bridges.has_ipv6(link)):
                 self._steps.already_so(verb)
                 return
-            sentence = text(
-                "This agent makes no link a port of a bridge yet. Make %(link)s a port of %(bridge)s on the host, "
-                "then try again.",
-                link=link,
-                bridge=bridge,
-            )
-            raise VerbFailed(sentence)
+            if mark is None or not ours:
+                raise VerbFailed(
+                    text("%(bridge)s is there already, and its ports stay as they are.", bridge=bridge),
+                )
+            self._touch(bridge, link)
+            back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
+            self._steps.push(back, lambda: self._free(bridge, mark))
+            bridges.set_master(link, bridge)
+            # Else it and the bridge, which has the same MAC, would carry the same link-local address.
+            bridges.set_ipv6(link, on=False)
+            self._steps.done(verb)
 
     def set_up(self, link: str) -> None:
         verb = verbs.set_up(link)
@@ -50,6 +97,7 @@ class LinkVerbs:
             if links.is_up(link):
                 self._steps.already_so(verb)
                 return
+            self._touch(link)
             back = Verb(text=text("Set %(link)s down.", link=link), command=f"ip link set {link} down")
             self._steps.push(back, lambda: self._set_down(link))
             links.set_state(link, up=True)
@@ -69,9 +117,79 @@ class LinkVerbs:
             )
             raise VerbFailed(sentence)
 
+    def compare_with_before(self) -> bool:
+        """After an undo: True when each link that was touched is as it was. What differs is told.
+
+        What was before an interrupted try nobody knows any more; then only the bridge's mark says what to put back.
+        """
+        if self._before is None or not self._compares:
+            return True
+        names = ", ".join(sorted(self._touched))
+        verb = Verb(text=text("Compare %(links)s with before.", links=names), command="ip -d address; ip route")
+        try:
+            differences = snapshot.differences_that_stay(self._before, of=self._touched, seconds=SETTLING)
+        except (NetlinkError, OSError) as error:
+            differences = [explained(verb, error)]
+        for difference in differences:
+            self._steps.not_undone(verb, difference)
+        return not differences
+
+    def _touch(self, *names: str | None) -> None:
+        """Before the first change: what all must be like again after an undo."""
+        if self._before is None:
+            self._before = snapshot.take()
+        self._touched.update(name for name in names if name is not None)
+
+    def _was_interrupted(self, bridge: str, network: NetworkRef) -> bool:
+        """Whether an earlier try made the bridge for this network and did not come to define the network."""
+        mark = bridges.mark(bridge)
+        if mark is None or mark.network != network.uuid:
+            return False
+        facts = self._read_facts()
+        return facts.libvirt_error is None and all(one.uuid != network.uuid for one in facts.networks)
+
+    # The ways back. Each looks first: what it takes back may never have come about.
+
+    def _take_away(self, bridge: str) -> bool:
+        if links.kind(bridge) is None:
+            return False
+        mark = bridges.mark(bridge)
+        if mark is None:
+            raise VerbFailed(text("%(bridge)s stays: the panel did not make it.", bridge=bridge))
+        if others := [port for port in bridges.ports(bridge) if port != mark.uplink]:
+            users = ", ".join(others)
+            raise VerbFailed(text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=users))
+        self._free(bridge, mark)
+        bridges.delete(bridge)
+        return True
+
+    @staticmethod
+    def _free(bridge: str, mark: Mark) -> bool:
+        """The uplink as it was found. It leaves the bridge last: after a kill in between all of this is done again."""
+        if mark.uplink is None or links.kind(mark.uplink) is None or links.master(mark.uplink) != bridge:
+            return False
+        if not mark.was_up:
+            links.set_state(mark.uplink, up=False)
+        if mark.had_ipv6:
+            bridges.set_ipv6(mark.uplink, on=True)
+        bridges.set_master(mark.uplink, None)
+        return True
+
+    @staticmethod
+    def _make_again(bridge: str, former: bridges.Settings, *, was_up: bool) -> bool:
+        if links.kind(bridge) is None:
+            bridges.add(bridge, former)
+        uplink = former.mark.uplink
+        if uplink is not None:
+            bridges.set_master(uplink, bridge)
+            bridges.set_ipv6(uplink, on=False)
+            links.set_state(uplink, up=True)
+        links.set_state(bridge, up=was_up)
+        return True
+
     @staticmethod
     def _set_down(link: str) -> bool:
-        if not links.is_up(link):
+        if links.kind(link) is None or not links.is_up(link):
             return False
         links.set_state(link, up=False)
         return True

@@ -14,6 +14,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import sriov
+from kvmagent.bridge_mark import Mark
 from virtnet.facts import AnyAddress, AnyInterface, Link, Route
 
 MAIN_TABLE = 254
@@ -70,14 +71,14 @@ def read_neighbours() -> dict[str, list[AnyAddress]]:
 def is_up(link: str) -> bool:
     """IFF_UP. Raises NoSuchLink."""
     with IPRoute() as netlink:
-        return bool(_find(netlink, link)["flags"] & IFF_UP)
+        return bool(find(netlink, link)["flags"] & IFF_UP)
 
 
 def kind(link: str) -> str | None:
     """IFLA_INFO_KIND, "" for a physical card, None when there is no such link."""
     with IPRoute() as netlink:
         try:
-            return _kind(_find(netlink, link))
+            return _kind(find(netlink, link))
         except NoSuchLink:
             return None
 
@@ -85,7 +86,7 @@ def kind(link: str) -> str | None:
 def master(link: str) -> str | None:
     """The link that this one is a port of. Raises NoSuchLink."""
     with IPRoute() as netlink:
-        index = _find(netlink, link).get_attr("IFLA_MASTER")
+        index = find(netlink, link).get_attr("IFLA_MASTER")
         if index is None:
             return None
         (message,) = netlink.get_links(index)
@@ -95,7 +96,7 @@ def master(link: str) -> str | None:
 def set_state(link: str, *, up: bool) -> None:
     """ip link set LINK up|down. Raises NoSuchLink, NetlinkError."""
     with IPRoute() as netlink:
-        netlink.link("set", index=_find(netlink, link)["index"], state="up" if up else "down")
+        netlink.link("set", index=find(netlink, link)["index"], state="up" if up else "down")
 
 
 def ip_forward() -> str:
@@ -107,7 +108,8 @@ def set_ip_forward(value: str) -> None:
     IP_FORWARD.write_text(value)
 
 
-def _find(netlink: IPRoute, link: str) -> Any:
+def find(netlink: IPRoute, link: str) -> Any:
+    """The netlink message of a link. Raises NoSuchLink."""
     try:
         found = list(netlink.link("get", ifname=link))
     except NetlinkError as error:
@@ -125,11 +127,14 @@ def _kind(message: Any) -> str:
 
 def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface]) -> Link:
     name, kind_of_link = message.get_attr("IFLA_IFNAME"), _kind(message)
+    mark = Mark.read(message.get_attr("IFLA_IFALIAS")) if kind_of_link == "bridge" else None
     return Link(
         name=name,
         index=message["index"],
         kind=kind_of_link,
         master=names.get(message.get_attr("IFLA_MASTER")),
+        # An index of another network namespace says nothing here.
+        parent=names.get(message.get_attr("IFLA_LINK")) if message.get_attr("IFLA_LINK_NETNSID") is None else None,
         mac=(message.get_attr("IFLA_ADDRESS") or "").lower(),
         mtu=message.get_attr("IFLA_MTU") or 0,
         up=bool(message["flags"] & IFF_UP),
@@ -140,6 +145,8 @@ def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface])
         pci_address=_pci_address(name),
         wireless=(sriov.SYS_CLASS_NET / name / "wireless").exists()
         or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
+        made_for=mark.network if mark else None,
+        made_with=mark.uplink if mark else None,
         pf=sriov.pf_of(name),
         totalvfs=sriov.totalvfs(name),
         numvfs=sriov.numvfs(name),

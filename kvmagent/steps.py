@@ -60,6 +60,9 @@ class Steps:
     def already_so(self, verb: Verb, detail: Text | None = None) -> None:
         self._tell(verb, "already-so", detail)
 
+    def not_undone(self, verb: Verb, detail: Text) -> None:
+        self._tell(verb, "undo-failed", detail)
+
     def push(self, back: Verb, run: Callable[[], bool]) -> None:
         """Before the thing is done: a connection may break off after libvirtd has done it and before it has said so."""
         self._undo.append(Undo(back, run))

@@ -35,6 +35,7 @@ class Link(Fact):
     index: int
     kind: str = ""  # IFLA_INFO_KIND: bridge, veth, tun, vlan, bond, macvtap …; empty for a physical card and for lo
     master: ForeignName | None = None
+    parent: ForeignName | None = None  # of a VLAN, macvlan …: the link beneath, the `@eth0` of `ip link`
     mac: str = ""
     mtu: int = 0
     up: bool = False  # IFF_UP, what `ip link set … up` sets
@@ -44,6 +45,8 @@ class Link(Fact):
     driver: str | None = None
     pci_address: str | None = None
     wireless: bool = False
+    made_for: UUID | None = None  # of a bridge that the panel made: the network that it was made for
+    made_with: ForeignName | None = None  # of such a bridge: the uplink that it was made with
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to
     totalvfs: int | None = None  # of a PF: sriov_totalvfs
     numvfs: int | None = None  # of a PF: sriov_numvfs

@@ -60,8 +60,9 @@ def default_route_on(facts: HostFacts, link: str) -> bool:
 
 
 def addresses_on(link: Link) -> list[str]:
-    """The addresses by which others reach the host on this link, e.g. ["10.0.0.5/24"]; link-local ones do not count."""
-    return [str(address) for address in link.addresses if not address.is_link_local]
+    """The addresses by which others reach the host on this link, e.g. ["10.0.0.5/24"]; IPv6's link-local ones do not
+    count: the kernel gives each link one by itself."""
+    return [str(address) for address in link.addresses if not (address.version == 6 and address.is_link_local)]
 
 
 def networks_on(facts: HostFacts, ref: NetworkRef, link: str) -> list[NetworkFacts]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet import firewall, verbs
+from virtnet import bridges, firewall, verbs
 from virtnet.actions import Action
 from virtnet.facts import HostFacts
 from virtnet.firewall import NetworkRules
@@ -20,10 +20,14 @@ def plan(action: Action, facts: HostFacts) -> list[Verb]:
 
 
 class RecordingHost:
-    """A Host that only writes down what it is asked. `facts` gives the rest of the firewall table."""
+    """A Host that only writes down what it is asked.
+
+    `facts` gives the rest of the firewall table, and who else stands on a bridge.
+    """
 
     def __init__(self, facts: HostFacts) -> None:
         self.verbs: list[Verb] = []
+        self._facts = facts
         self._rules = _rules_on(facts)
 
     def define_network(self, network: NetworkRef, xml: str) -> None:
@@ -56,8 +60,12 @@ class RecordingHost:
             self._rules[network.name] = rules
         self.verbs.append(verbs.load_firewall(network, firewall.ruleset(self._rules.values())))
 
-    def add_bridge(self, bridge: str) -> None:
-        self.verbs.append(verbs.add_bridge(bridge))
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+        self.verbs.append(verbs.add_bridge(bridge, uplink))
+
+    def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
+        if self._facts.link(bridge) is not None and bridges.why_it_stays(self._facts, bridge, network) is None:
+            self.verbs.append(verbs.delete_bridge(bridge))
 
     def set_master(self, link: str, bridge: str) -> None:
         self.verbs.append(verbs.set_master(link, bridge))

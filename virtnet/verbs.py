@@ -98,17 +98,28 @@ def load_firewall(network: NetworkRef, ruleset: str) -> Verb:
     )
 
 
-def add_bridge(bridge: str) -> Verb:
+def add_bridge(bridge: str, uplink: str | None) -> Verb:
+    # The uplink's own MAC: the bridge keeps it when guests' taps join, and neighbours learn nothing new.
+    like_it = ""
+    if uplink is not None:
+        like_it = f" address $(cat /sys/class/net/{uplink}/address) mtu $(cat /sys/class/net/{uplink}/mtu)"
     return Verb(
-        text=text("Make the bridge %(bridge)s.", bridge=bridge),
-        command=f"ip link add name {bridge} type bridge stp_state 0 forward_delay 0",
+        text=text("Make the bridge %(bridge)s, which lasts until the host's next start.", bridge=bridge),
+        command=f"ip link add name {bridge}{like_it} type bridge stp_state 0 forward_delay 0",
+    )
+
+
+def delete_bridge(bridge: str) -> Verb:
+    return Verb(
+        text=text("Take the bridge %(bridge)s away.", bridge=bridge),
+        command=f"ip link delete {bridge}",
     )
 
 
 def set_master(link: str, bridge: str) -> Verb:
     return Verb(
-        text=text("Make %(link)s a port of %(bridge)s.", link=link, bridge=bridge),
-        command=f"ip link set {link} master {bridge}",
+        text=text("Make %(link)s a port of %(bridge)s, without IPv6 addresses of its own.", link=link, bridge=bridge),
+        command=f"ip link set {link} master {bridge}; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
     )
 
 

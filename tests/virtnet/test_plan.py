@@ -6,7 +6,22 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from tests.virtnet.samples import BRIDGE, CASES, HOST_ONLY, MACVTAP, NAT, OFFICE, OTHER, SRIOV, WEB, host, office
+from tests.virtnet.samples import (
+    BRIDGE,
+    CASES,
+    HOST_ONLY,
+    MACVTAP,
+    NAT,
+    OFFICE,
+    OTHER,
+    SRIOV,
+    WEB,
+    host,
+    host_with,
+    link,
+    network,
+    office,
+)
 from virtnet import firewall
 from virtnet.actions import (
     Action,
@@ -33,8 +48,9 @@ DEFINE = [
 UPDATE = ["virsh net-define --validate office.xml"]
 REMOVE = ["virsh net-destroy office", "virsh net-undefine office"]
 BRIDGE_LINKS = [
-    "ip link add name br1 type bridge stp_state 0 forward_delay 0",
-    "ip link set eth1 master br1",
+    "ip link add name br1 address $(cat /sys/class/net/eth1/address) mtu $(cat /sys/class/net/eth1/mtu) "
+    "type bridge stp_state 0 forward_delay 0",
+    "ip link set eth1 master br1; sysctl -w net/ipv6/conf/eth1/disable_ipv6=1",
     "ip link set eth1 up",
     "ip link set br1 up",
 ]
@@ -55,7 +71,12 @@ def commands(action: Action, facts: HostFacts | None = None) -> list[str]:
         (BRIDGE, [*BRIDGE_LINKS, *DEFINE, *START]),
         (
             CASES["bridge-existing"],
-            [BRIDGE_LINKS[0].replace("br1", "br0"), "ip link set br0 up", *DEFINE, *START],
+            [
+                "ip link add name br0 type bridge stp_state 0 forward_delay 0",
+                "ip link set br0 up",
+                *DEFINE,
+                *START,
+            ],
         ),
         (MACVTAP, ["ip link set eth1 up", *DEFINE, *START]),
         (SRIOV, [*VFS, *DEFINE, *START]),
@@ -84,14 +105,21 @@ def test_update(spec: AnySpec, wanted: list[str]) -> None:
     [
         (NAT, [*REMOVE, *TABLE]),
         (HOST_ONLY, [*REMOVE, *TABLE]),
-        # What lies beneath stays: others may stand on it.
-        (BRIDGE, REMOVE),
+        (BRIDGE, REMOVE),  # this host's br1 is not there, or not of the panel's making
         (MACVTAP, REMOVE),
         (SRIOV, REMOVE),
     ],
 )
 def test_undefine(spec: AnySpec, wanted: list[str]) -> None:
     assert commands(UndefineNetwork(network=OFFICE, spec=spec)) == wanted
+
+
+def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> None:
+    made = (link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"), link("eth1", master="br1"))
+    action = UndefineNetwork(network=OFFICE, spec=BRIDGE)
+    assert commands(action, host_with(*made, networks=(office(BRIDGE),))) == [*REMOVE, "ip link delete br1"]
+    shared = (office(BRIDGE), network("second", "bridge", bridge="br1"))
+    assert commands(action, host_with(*made, networks=shared)) == REMOVE
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
     guest -- tap -- br0 -- uplink -- LAN
 
 libvirt does not manage this bridge: no addresses, no DHCP, no firewall rules. It was there before, or the agent makes
-it; with an uplink the agent makes that a port.
+it, with a free uplink as its port or with none. The bridge that the agent made goes with the last network on it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, hops, links, network_xml, suggestions
-from virtnet.facts import HostFacts, Link
+from virtnet import bridges, checks, hops, links, network_xml, suggestions
+from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
@@ -39,6 +39,11 @@ class Bridge(NetworkSpec):
         text("Not over Wi-Fi, and some providers block MAC addresses that they did not give out."),
         text("Two uplinks in one bridge make a loop unless STP is on."),
         text("The bridge's MTU is that of the port with the lowest."),
+        text(
+            "A bridge that the panel makes lasts until the host's next start: for good, make it in the host's own "
+            "configuration and choose it here."
+        ),
+        text("Where br_netfilter is on, packets on the bridge pass the host's iptables rules, and Docker's drop them."),
     )
     suits: ClassVar[Text] = text("Servers that others must reach: VPS, web servers.")
     performance: ClassVar[Text] = text("High")
@@ -53,7 +58,9 @@ class Bridge(NetworkSpec):
         LinkName,
         Field(
             title=gettext_noop("Bridge"),
-            description=gettext_noop("A bridge of the host, e.g. br0. It is made where there is none."),
+            description=gettext_noop(
+                "A bridge of the host, e.g. br0. Where there is none it is made, and lasts until the host's next start."
+            ),
         ),
     ]
     uplink: Annotated[
@@ -62,7 +69,8 @@ class Bridge(NetworkSpec):
         Field(
             title=gettext_noop("Uplink"),
             description=gettext_noop(
-                "Becomes a port of the bridge. Leave empty to keep the bridge's ports as they are."
+                "Becomes a port of a new bridge; it must carry no address. Leave empty for a bridge that is there, or "
+                "for one that leads to no LAN."
             ),
         ),
     ] = None
@@ -89,7 +97,8 @@ class Bridge(NetworkSpec):
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return [
             *checks.name_is_taken(facts, ref),
-            *self._bridge_problems(facts, ref),
+            *bridges.network_stays(facts, ref, self.bridge),
+            *(self._bridge_problems(facts, ref) or bridges.ports_stay(facts, ref, self.bridge, self.uplink)),
             *self._uplink_problems(facts, ref),
         ]
 
@@ -132,27 +141,7 @@ class Bridge(NetworkSpec):
                 )
                 fix = text("Choose another uplink, or undefine %(network)s first.", network=network.name)
                 found.append(Problem(text=sentence, fix=fix, field="uplink"))
-        return [*found, *self._cut_off(facts, link)]
-
-    def _cut_off(self, facts: HostFacts, link: Link) -> list[Problem]:
-        """A port of a bridge does not answer for the host's addresses any more."""
-        fix = text(
-            "Choose another uplink, or move the host's address to the bridge %(bridge)s first.", bridge=self.bridge
-        )
-        if links.default_route_on(facts, link.name):
-            sentence = text(
-                "%(link)s carries this host's default route: as a port of a bridge it would cut the host off.",
-                link=link.name,
-            )
-        elif addresses := links.addresses_on(link):
-            sentence = text(
-                "%(link)s holds this host's address %(address)s, which stops answering on a port of a bridge.",
-                link=link.name,
-                address=", ".join(addresses),
-            )
-        else:
-            return []
-        return [Problem(text=sentence, fix=fix, field="uplink")]
+        return [*found, *bridges.uplink_is_not_free(facts, link, self.bridge)]
 
     def reachability(self) -> Reachability:
         guests = yes(text("All taps are ports of one bridge."))
@@ -176,23 +165,24 @@ class Bridge(NetworkSpec):
         return network_xml.to_xml(network)
 
     def apply(self, host: Host, ref: NetworkRef) -> None:
-        self._wire(host)
+        self._wire(host, ref)
         host.define_network(ref, self.libvirt_xml(ref))
         host.set_autostart(ref, True)
         host.start_network(ref)
 
     def update(self, host: Host, ref: NetworkRef) -> None:
-        self._wire(host)
+        self._wire(host, ref)
         host.update_network(ref, self.libvirt_xml(ref))
 
-    def _wire(self, host: Host) -> None:
-        host.add_bridge(self.bridge)
+    def _wire(self, host: Host, ref: NetworkRef) -> None:
+        host.add_bridge(self.bridge, ref, self.uplink)
         if self.uplink is not None:
             host.set_master(self.uplink, self.bridge)
             host.set_up(self.uplink)
         host.set_up(self.bridge)
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
-        # The bridge and its ports stay: other networks, guests and the host itself may stand on them.
         host.destroy_network(ref)
         host.undefine_network(ref)
+        # Others may stand on the bridge, or may have made it: then it stays.
+        host.delete_bridge(self.bridge, ref)

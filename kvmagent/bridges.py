@@ -1,0 +1,109 @@
+"""Bridges of the host by netlink: made with all their settings at once, marked as ours, and taken away again.
+
+A bridge without a mark was made by others: it is used, and never changed nor taken away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from kvmagent import links
+from kvmagent.bridge_mark import Mark
+from virtnet.refs import NetworkRef
+
+IPV6 = Path("/proc/sys/net/ipv6/conf")
+# A bridge has this name until it bears its mark: a bridge of ours without one is never seen, even after a kill.
+UNMARKED = "kvmpanel-new"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a bridge is made with. forward_delay: in 1/100 s. mac, mtu: None leaves them to the kernel."""
+
+    mark: Mark
+    mac: str | None = None
+    mtu: int | None = None
+    stp_state: int = 0
+    forward_delay: int = 0
+
+
+def settings_for(network: NetworkRef, uplink: str | None) -> Settings:
+    """For a bridge that guests and the LAN see as the uplink itself. Raises NoSuchLink."""
+    if uplink is None:
+        return Settings(Mark(network.uuid))
+    with IPRoute() as netlink:
+        found = links.find(netlink, uplink)
+    mark = Mark(network.uuid, uplink, bool(found["flags"] & links.IFF_UP), has_ipv6(uplink))
+    # A MAC that was set is kept; else the kernel takes the lowest port's, and changes it when a tap joins.
+    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"))
+
+
+def settings(bridge: str, mark: Mark) -> Settings:
+    """Those of a bridge that is there, to make it again. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        found = links.find(netlink, bridge)
+    about = found.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
+    return Settings(
+        mark,
+        found.get_attr("IFLA_ADDRESS"),
+        found.get_attr("IFLA_MTU"),
+        about.get_attr("IFLA_BR_STP_STATE"),
+        about.get_attr("IFLA_BR_FORWARD_DELAY"),
+    )
+
+
+def mark(bridge: str) -> Mark | None:
+    """Ours, None on a bridge of others. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        return Mark.read(links.find(netlink, bridge).get_attr("IFLA_IFALIAS"))
+
+
+def ports(bridge: str) -> list[str]:
+    """Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        index = links.find(netlink, bridge)["index"]
+        return [port.get_attr("IFLA_IFNAME") for port in netlink.get_links(master=index)]
+
+
+def add(bridge: str, wanted: Settings) -> None:
+    """A bridge that is down. Raises NetlinkError."""
+    about: dict[str, Any] = {"br_stp_state": wanted.stp_state, "br_forward_delay": wanted.forward_delay}
+    about |= {"address": wanted.mac} if wanted.mac else {}
+    about |= {"mtu": wanted.mtu} if wanted.mtu else {}
+    with IPRoute() as netlink:
+        for left_over in netlink.link_lookup(ifname=UNMARKED):
+            netlink.link("del", index=left_over)
+        netlink.link("add", ifname=UNMARKED, kind="bridge", **about)
+        index = links.find(netlink, UNMARKED)["index"]
+        # The kernel takes no alias in the message that makes a link.
+        netlink.link("set", index=index, ifalias=wanted.mark.alias())
+        netlink.link("set", index=index, ifname=bridge)
+
+
+def delete(bridge: str) -> None:
+    """Its ports become free. Raises NoSuchLink, NetlinkError."""
+    with IPRoute() as netlink:
+        netlink.link("del", index=links.find(netlink, bridge)["index"])
+
+
+def set_master(link: str, bridge: str | None) -> None:
+    """ip link set LINK master BRIDGE, or nomaster. Raises NoSuchLink, NetlinkError."""
+    with IPRoute() as netlink:
+        index = 0 if bridge is None else links.find(netlink, bridge)["index"]
+        netlink.link("set", index=links.find(netlink, link)["index"], master=index)
+
+
+def has_ipv6(link: str) -> bool:
+    """Whether the link may hold IPv6 addresses; False too where the kernel has no IPv6."""
+    switch = IPV6 / link / "disable_ipv6"
+    return switch.exists() and switch.read_text().strip() == "0"
+
+
+def set_ipv6(link: str, *, on: bool) -> None:
+    """Off takes the link's IPv6 addresses away, on lets the kernel give it a link-local one again. Raises OSError."""
+    if has_ipv6(link) != on:
+        (IPV6 / link / "disable_ipv6").write_text("0" if on else "1")

@@ -1,0 +1,153 @@
+"""The host's network as it is at one moment, written so that two moments can be compared.
+
+Left out is what changes by itself: indexes, counters, seconds of lifetimes, whether an address is still being proved,
+and the routes that the kernel derives from addresses (table local).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from virtnet.text import Text, text
+
+# (link, thing on it) -> how it is, e.g. ("eth0", "address 10.0.0.5/24") -> "scope global lifetime forever". The link
+# is "" for what belongs to none.
+Snapshot = Mapping[tuple[str, str], str]
+
+# https://docs.kernel.org/networking/ip-sysctl.html
+SYSCTLS = {
+    "ipv4": ("forwarding", "rp_filter", "arp_announce", "arp_filter", "arp_ignore", "arp_notify", "proxy_arp"),
+    "ipv6": ("disable_ipv6", "forwarding", "accept_ra", "addr_gen_mode", "autoconf"),
+}
+PROC = Path("/proc/sys/net")
+# linux/if.h: UP, NOARP, PROMISC, ALLMULTI, MULTICAST; the others (RUNNING, LOWER_UP) tell of the cable.
+FLAGS = {"up": 0x1, "noarp": 0x80, "promisc": 0x100, "allmulti": 0x200, "multicast": 0x1000}
+BEING_PROVED = 0x04 | 0x40  # IFA_F_OPTIMISTIC, IFA_F_TENTATIVE
+FOREVER = 0xFFFFFFFF
+RTM_F_CLONED = 0x200
+LOCAL_TABLE, PROTO_KERNEL, NUD_PERMANENT = 255, 2, 0x80
+
+
+def take() -> Snapshot:
+    """Of this network namespace. Some milliseconds."""
+    found: dict[tuple[str, str], str] = {}
+    with IPRoute() as netlink:
+        messages = list(netlink.get_links())
+        names = {message["index"]: str(message.get_attr("IFLA_IFNAME")) for message in messages}
+        for message in messages:
+            found[message.get_attr("IFLA_IFNAME"), "link"] = _link(message, names)
+        for message in netlink.get_addr():
+            found[names.get(message["index"], ""), _address_key(message)] = _address(message)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for message in netlink.get_routes(family=family):
+                found.update(_route(message, names))
+            for message in netlink.get_rules(family=family):
+                found["", f"rule {family.name} {_attributes(message)}"] = ""
+            for message in netlink.get_neighbours(family=family):
+                if message["state"] & NUD_PERMANENT:
+                    key = names.get(message["ifindex"], ""), f"neighbour {message.get_attr('NDA_DST')}"
+                    found[key] = str(message.get_attr("NDA_LLADDR"))
+    for name in ("all", "default", *names.values()):
+        found.update(_sysctls(name))
+    return found
+
+
+def differences(before: Snapshot, after: Snapshot, *, of: Collection[str] | None = None) -> list[Text]:
+    """What is not as before, each in a sentence; of: only what is on these links."""
+    found = []
+    for link, thing in sorted(before.keys() | after.keys()):
+        if of is not None and link not in of:
+            continue
+        was, now = before.get((link, thing)), after.get((link, thing))
+        what = f"{link} {thing}".strip()
+        if was is not None and now is None:
+            found.append(text("%(what)s is gone; it was: %(was)s.", what=what, was=was))
+        elif was is None and now is not None:
+            found.append(text("%(what)s is new: %(now)s.", what=what, now=now))
+        elif was != now:
+            found.append(text("%(what)s was %(was)s and is now %(now)s.", what=what, was=was, now=now))
+    return found
+
+
+def differences_that_stay(before: Snapshot, *, of: Collection[str], seconds: float) -> list[Text]:
+    """What is not as before, looked at until all is, but no longer than so many seconds."""
+    deadline = time.monotonic() + seconds
+    while (found := differences(before, take(), of=of)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _link(message: Any, names: Mapping[int, str]) -> str:
+    flags = [name for name, bit in FLAGS.items() if message["flags"] & bit]
+    # A link that was never up has the queue "noop", and another after it went down again: it queues nothing either way.
+    queue = message.get_attr("IFLA_QDISC") if "up" in flags else "-"
+    return (
+        f"mac {message.get_attr('IFLA_ADDRESS')} mtu {message.get_attr('IFLA_MTU')} "
+        f"master {names.get(message.get_attr('IFLA_MASTER'))} flags {','.join(flags)} qdisc {queue} "
+        f"txqlen {message.get_attr('IFLA_TXQLEN')} group {message.get_attr('IFLA_GROUP')} "
+        f"alias {message.get_attr('IFLA_IFALIAS')}"
+    )
+
+
+def _address_key(message: Any) -> str:
+    address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
+    return f"address {address}/{message['prefixlen']}"
+
+
+def _address(message: Any) -> str:
+    flags = (message.get_attr("IFA_FLAGS") or message["flags"]) & ~BEING_PROVED
+    lifetimes = message.get_attr("IFA_CACHEINFO") or {}
+    valid, preferred = (
+        "forever" if lifetimes.get(key, FOREVER) == FOREVER else "limited" for key in ("ifa_valid", "ifa_preferred")
+    )
+    return (
+        f"scope {message['scope']} flags {flags:#x} valid {valid} preferred {preferred} "
+        f"peer {message.get_attr('IFA_ADDRESS')} broadcast {message.get_attr('IFA_BROADCAST')} "
+        f"label {message.get_attr('IFA_LABEL')} metric {message.get_attr('IFA_RT_PRIORITY')} "
+        f"proto {message.get_attr('IFA_PROTO')}"
+    )
+
+
+def _route(message: Any, names: Mapping[int, str]) -> dict[tuple[str, str], str]:
+    table = message.get_attr("RTA_TABLE") or message["table"]
+    derived = table == LOCAL_TABLE and message["proto"] == PROTO_KERNEL
+    if derived or message["flags"] & RTM_F_CLONED:
+        return {}
+    hops = [
+        f"via {hop.get_attr('RTA_GATEWAY')} dev {names.get(hop['oif'])} weight {hop['hops'] + 1}"
+        for hop in message.get_attr("RTA_MULTIPATH") or ()
+    ]
+    key = (
+        f"route {message.get_attr('RTA_DST') or 'default'}/{message['dst_len']} table {table} "
+        f"metric {message.get_attr('RTA_PRIORITY')} tos {message['tos']} type {message['type']}"
+    )
+    metrics = message.get_attr("RTA_METRICS")
+    about = (
+        f"via {message.get_attr('RTA_GATEWAY') or message.get_attr('RTA_VIA')} proto {message['proto']} "
+        f"scope {message['scope']} prefsrc {message.get_attr('RTA_PREFSRC')} "
+        f"pref {message.get_attr('RTA_PREF')} metrics {_attributes(metrics) if metrics else '-'} {' '.join(hops)}"
+    )
+    return {(names.get(message.get_attr("RTA_OIF"), ""), key): about.strip()}
+
+
+def _attributes(message: Any) -> str:
+    """All that a message says, in one order."""
+    fields = {name: value for name, value in message.items() if isinstance(value, int) and name != "length"}
+    return " ".join(f"{name}={value}" for name, value in sorted([*fields.items(), *message["attrs"]], key=str))
+
+
+def _sysctls(link: str) -> dict[tuple[str, str], str]:
+    found = {}
+    for family, keys in SYSCTLS.items():
+        for key in keys:
+            try:
+                found[link, f"sysctl {family} {key}"] = (PROC / family / "conf" / link / key).read_text().strip()
+            except OSError:  # no IPv6 in this kernel, or the link went away meanwhile
+                continue
+    return found

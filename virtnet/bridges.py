@@ -1,0 +1,88 @@
+"""What may stand in the way of making a bridge of the host, giving it an uplink, and taking it away again."""
+
+from __future__ import annotations
+
+from virtnet import links
+from virtnet.facts import HostFacts, Link
+from virtnet.refs import NetworkRef
+from virtnet.spec import Problem
+from virtnet.text import Text, text
+
+TAPS = {"tun", "macvtap"}  # kinds of the guests' ends
+
+
+def network_stays(facts: HostFacts, ref: NetworkRef, bridge: str) -> list[Problem]:
+    """A network is not moved to another bridge: its guests' taps would stay behind on the former one."""
+    own = next((network for network in facts.networks if network.uuid == ref.uuid), None)
+    if own is None or own.bridge in {None, bridge}:
+        return []
+    sentence = text("The network %(network)s stands on the bridge %(bridge)s.", network=own.name, bridge=own.bridge)
+    fix = text("Make a new network, and move the guests' cards to it.")
+    return [Problem(text=sentence, fix=fix, field="bridge")]
+
+
+def ports_stay(facts: HostFacts, ref: NetworkRef, bridge: str, uplink: str | None) -> list[Problem]:
+    """A bridge that is there, and was not made with this very uplink, gets none from us: nothing would know how to
+    take it out again, and a second uplink without STP makes a loop."""
+    found = facts.link(bridge)
+    if found is None or uplink is None or uplink in facts.bridges.get(bridge, ()):
+        return []
+    if (found.made_for, found.made_with) == (ref.uuid, uplink):  # an earlier try was interrupted
+        return []
+    sentence = text("%(bridge)s is there already, and its ports stay as they are.", bridge=bridge)
+    fix = text("Leave the uplink empty, or choose a name for a bridge that is not there yet.")
+    return [Problem(text=sentence, fix=fix, field="uplink")]
+
+
+def uplink_is_not_free(facts: HostFacts, link: Link, bridge: str) -> list[Problem]:
+    """A port of a bridge does not answer for the host's addresses any more, and what stands on it may change too."""
+    move = text("Choose another uplink, or move the host's address to the bridge %(bridge)s first.", bridge=bridge)
+    if link.kind == "vlan":
+        sentence = text("%(link)s is a VLAN of %(parent)s.", link=link.name, parent=link.parent or "?")
+        fix = text("Make a bridge over it with the tool that made the VLAN, and choose that bridge here.")
+        return [Problem(text=sentence, fix=fix, field="uplink")]
+    if links.default_route_on(facts, link.name):
+        sentence = text(
+            "%(link)s carries this host's default route: as a port of a bridge it would cut the host off.",
+            link=link.name,
+        )
+        return [Problem(text=sentence, fix=move, field="uplink")]
+    if addresses := links.addresses_on(link):
+        sentence = text(
+            "%(link)s holds this host's address %(address)s, which stops answering on a port of a bridge.",
+            link=link.name,
+            address=", ".join(addresses),
+        )
+        return [Problem(text=sentence, fix=move, field="uplink")]
+    if above := _standing_on(facts, link.name):
+        sentence = text("%(links)s stands on %(link)s.", links=", ".join(above), link=link.name)
+        return [Problem(text=sentence, fix=text("Choose another uplink."), field="uplink")]
+    return []
+
+
+def why_it_stays(facts: HostFacts, bridge: str, ref: NetworkRef) -> Text | None:
+    """Why a bridge is not taken away with the network `ref`; None when it goes.
+
+    It goes when the panel made it and nobody else uses it: no other network, no guest, no link but its own uplink, and
+    no address of the host.
+    """
+    found = facts.link(bridge)
+    if found is None or found.made_for is None:
+        return text("%(bridge)s stays: the panel did not make it.", bridge=bridge)
+    users = [network.name for network in facts.networks if network.uuid != ref.uuid and network.bridge == bridge]
+    users += [
+        guest.name
+        for guest in facts.domains
+        if any(card.type == "bridge" and card.source == bridge for card in guest.interfaces)
+    ]
+    users += [port for port in facts.bridges.get(bridge, ()) if port != found.made_with]
+    users += _standing_on(facts, bridge)
+    users += links.addresses_on(found)
+    if users:
+        return text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=", ".join(users))
+    return None
+
+
+def _standing_on(facts: HostFacts, link: str) -> list[str]:
+    """VLANs, macvlans and the like; a veth's other end is no such thing."""
+    return [one.name for one in facts.links if one.parent == link and one.kind != "veth"]
