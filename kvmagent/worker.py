@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection, Exchange, Queue
@@ -74,6 +76,8 @@ def work(app: Celery) -> int:
     # With a receiver of its own, Celery leaves the logging of this process alone.
     signals.setup_logging.connect(_keep_logging, weak=False)
     logging.getLogger("celery").setLevel(logging.WARNING)
+    # Celery warns of root because of pickled messages. Ours are JSON, and libvirt, nftables and netlink want root.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     worker = app.Worker(
         pool="solo",
         concurrency=1,

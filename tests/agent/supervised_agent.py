@@ -106,7 +106,7 @@ class SupervisedAgent:
         while not self._ended.is_set():
             self.starts += 1
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", "tests.agent.run_agent", "run", "--uri", "test:///default"],
+                [sys.executable, "-m", "tests.agent.run_agent", "run", "--uri", "test:///default"],
                 cwd=ROOT,
                 env=self._environment,
             )

@@ -48,6 +48,16 @@ def test_it_tells_that_it_lives_and_what_it_found_at_once(server: RedisServer, e
     assert [network.name for network in facts.facts.networks] == ["default"]
 
 
+def test_its_log_has_no_warnings_when_all_is_well(
+    server: RedisServer, enrolled: EnrolledHost, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with SupervisedAgent(enrolled, server.client()) as agent:
+        agent.finished(agent.order(SetNetworkAutostart(network=DEFAULT, autostart=True)))
+    log = capfd.readouterr().err
+    assert "takes orders" in log
+    assert "warn" not in log.lower()
+
+
 def test_it_carries_out_an_order_reports_each_step_and_needs_no_more_than_its_acl(
     server: RedisServer, enrolled: EnrolledHost
 ) -> None:
