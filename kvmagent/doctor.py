@@ -176,7 +176,10 @@ def _br_netfilter() -> Iterator[Check]:
         yield Check(
             name="br_netfilter",
             state="warn",
-            text=text("br_netfilter is on: packets between guests of one bridge pass the host's iptables rules too."),
+            text=text(
+                "br_netfilter is on: packets on a bridge, between guests and to the LAN, pass the host's iptables "
+                "rules too, and Docker's drop them."
+            ),
             fix=text("If nothing needs it (Kubernetes does): sysctl net.bridge.bridge-nf-call-iptables=0"),
         )
     else:

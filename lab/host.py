@@ -15,6 +15,7 @@ from lab.processes import ProcessId, is_alive
 
 LAN_BRIDGE = "br0"
 UPLINK = "eth0"
+FREE_UPLINK = "eth1"
 
 
 @dataclass
@@ -53,6 +54,9 @@ class LabHost(LabMachine):
         links.add_cable((self.switch, self.name), (self.namespace, UPLINK), master=LAN_BRIDGE)
         links.add_address(self.namespace, UPLINK, lan)
         links.add_default_route(self.namespace, gateway)
+        # A second cable into the same LAN, without an address and down, as an installer leaves a card that nobody uses.
+        links.add_cable((self.switch, f"{self.name}-eth1"), (self.namespace, FREE_UPLINK), master=LAN_BRIDGE)
+        links.set_state(self.namespace, FREE_UPLINK, "down")
         machine_id = hashlib.sha256(f"{self.state.mark} {self.name}".encode()).hexdigest()[:32]
         files = {
             "/etc/hostname": f"{self.name}\n",

@@ -89,7 +89,7 @@ def test_a_host_keeps_its_name_and_files_to_itself(lab: Lab) -> None:
 
 
 def test_a_host_sees_its_own_links_only(lab: Lab) -> None:
-    assert sorted(lab.hosts[0].run(["ls", "/sys/class/net"]).stdout.split()) == ["eth0", "lo"]
+    assert sorted(lab.hosts[0].run(["ls", "/sys/class/net"]).stdout.split()) == ["eth0", "eth1", "lo"]
 
 
 def test_each_machine_on_the_lan_reaches_the_internet_and_the_hosts(lab: Lab) -> None:

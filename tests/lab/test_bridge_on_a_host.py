@@ -1,0 +1,205 @@
+"""A bridge over a free uplink on a real host: a guest on the LAN, and a host that is as before when it is gone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Interface
+from uuid import UUID
+
+import pytest
+
+from kvmagent import snapshot
+from kvmagent.snapshot import Snapshot
+from lab import Lab, LabGuest, LabHost
+from lab.machine import LabMachine
+from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, ref, undefine
+from tests.lab.product import Product
+from virtnet.actions import UpdateNetwork
+from virtnet.modes.bridge import Bridge
+
+pytestmark = pytest.mark.lab
+
+MAC = "52:54:00:aa:00:02"
+LAN = Bridge(name="lan", bridge="br0", uplink="eth1")
+SECOND = Bridge(name="second", bridge="br0")
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> LabHost:
+    return lab.hosts[0]
+
+
+@pytest.fixture(scope="module")
+def guest(host: LabHost) -> Iterator[LabGuest]:
+    guest = host.guests[0]
+    guest.start()
+    try:
+        guest.wait_ready()
+        yield guest
+    finally:
+        guest.destroy()
+
+
+@contextmanager
+def network(host: LabHost, spec: Bridge) -> Iterator[None]:
+    must_apply(host, define(spec))
+    try:
+        yield
+    finally:
+        must_apply(host, undefine(spec))
+
+
+def take(host: LabHost) -> Snapshot:
+    told = host.run([sys.executable, "-m", "tests.lab.print_snapshot"]).stdout
+    return {(link, thing): how for link, thing, how in json.loads(told)}
+
+
+def differences(host: LabHost, before: Snapshot) -> list[str]:
+    return [str(difference) for difference in snapshot.differences(before, take(host))]
+
+
+def pings(machine: LabMachine, address: object) -> bool:
+    return machine.run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0
+
+
+def test_a_guest_is_on_the_lan_and_the_host_is_as_before_when_it_is_gone(
+    lab: Lab, host: LabHost, guest: LabGuest
+) -> None:
+    before = take(host)
+    outcomes = must_apply(host, define(LAN))
+    assert outcomes == ["done"] * 7
+    assert must_apply(host, define(LAN)) == ["already-so"] * 7
+    assert must_apply(host, attach(guest, LAN.name, MAC)) == ["done"]
+    address = guest.wait_address()
+    assert address in IPv4Interface(f"{lab.client.address}/24").network
+    for there in (lab.internet.address, lab.client.address, host.address, lab.hosts[1].address):
+        assert guest.run(f"ping -c1 -W2 {there}")[0] == 0, there
+    for machine in (lab.client, host, lab.hosts[1]):
+        assert pings(machine, address.ip), machine.name
+    with lab.probe(host, "br0", "guest2") as other:
+        assert guest.run(f"ping -c1 -W2 {other.address}")[0] == 0
+    seen = {link.name: link for link in facts(host).links}
+    assert (seen["br0"].mac, seen["br0"].mtu) == (seen["eth1"].mac, seen["eth1"].mtu)
+    assert seen["eth1"].addresses == ()
+    assert must_apply(host, detach(guest, MAC)) == ["done"]
+    assert must_apply(host, undefine(LAN)) == ["done"] * 3
+    assert differences(host, before) == []
+
+
+def test_a_second_network_stands_on_the_same_bridge_which_goes_with_the_last(lab: Lab, host: LabHost) -> None:
+    before = take(host)
+    must_apply(host, define(LAN))
+    assert must_apply(host, define(SECOND)) == ["already-so", "already-so", "done", "done", "done"]
+    status, steps, said = apply(host, undefine(LAN))
+    assert status == 0, said
+    assert [step.outcome for step in steps] == ["done", "done", "already-so"]
+    assert str(steps[2].detail) == "br0 stays: second stands on it."
+    with lab.probe(host, "br0", "guest2") as probe:
+        assert pings(lab.client, probe.address)
+    assert must_apply(host, undefine(SECOND)) == ["done"] * 3
+    assert differences(host, before) == []
+
+
+def test_a_bridge_without_an_uplink_joins_its_guests_and_nobody_else(host: LabHost) -> None:
+    before = take(host)
+    with network(host, Bridge(name="alone", bridge="br4")):
+        assert facts(host).bridges["br4"] == ()
+    assert differences(host, before) == []
+
+
+def test_when_libvirt_refuses_the_network_the_links_are_as_before(host: LabHost) -> None:
+    before = take(host)
+    # libvirt cannot put its document where a directory is.
+    in_the_way = f"/etc/libvirt/qemu/networks/{LAN.name}.xml"
+    host.run(["mkdir", "-p", f"{in_the_way}/x"])
+    try:
+        status, steps, said = apply(host, define(LAN))
+    finally:
+        host.run(["rm", "-r", in_the_way])
+    assert status == 3, said
+    assert [step.outcome for step in steps] == ["done"] * 4 + ["failed"] + ["undone"] * 4
+    assert "virsh net-define" in said
+    assert differences(host, before) == []
+
+
+def test_it_refuses_an_uplink_that_carries_the_host_and_touches_nothing(host: LabHost) -> None:
+    before = take(host)
+    status, steps, said = apply(host, define(LAN.model_copy(update={"uplink": "eth0"})))
+    assert (status, steps) == (1, [])
+    assert "eth0 carries this host's default route" in said
+    assert differences(host, before) == []
+
+
+def test_it_refuses_an_uplink_with_an_address(host: LabHost) -> None:
+    host.run(["ip", "address", "add", "10.88.0.1/24", "dev", "eth1"])
+    try:
+        status, steps, said = apply(host, define(LAN))
+    finally:
+        host.run(["ip", "address", "del", "10.88.0.1/24", "dev", "eth1"])
+    assert (status, steps) == (1, [])
+    assert "eth1 holds this host's address 10.88.0.1/24" in said
+
+
+def test_it_refuses_a_port_of_another_bridge(host: LabHost) -> None:
+    host.run(["ip", "link", "add", "br7", "type", "bridge"])
+    host.run(["ip", "link", "set", "eth1", "master", "br7"])
+    try:
+        status, steps, said = apply(host, define(LAN))
+    finally:
+        host.run(["ip", "link", "del", "br7"])
+    assert (status, steps) == (1, [])
+    assert "eth1 is a port of br7 already" in said
+
+
+def test_it_refuses_a_name_of_16_characters(host: LabHost) -> None:
+    order = define(LAN).model_dump_json().replace('"br0"', '"bridge-of-16-char"')
+    done = host.run([*KVMAGENT, "apply", "-"], input=order, check=False)
+    assert done.returncode == 2
+    assert "longer than 15 characters" in done.stderr
+
+
+def test_it_refuses_a_name_that_is_taken(host: LabHost) -> None:
+    status, steps, said = apply(host, define(LAN.model_copy(update={"bridge": "eth0"})))
+    assert (status, steps) == (1, [])
+    assert "eth0 is a link of this host, but no bridge" in said
+    with network(host, LAN):
+        status, steps, said = apply(host, define(Bridge(name="third", bridge="br0", uplink="eth0")))
+        assert (status, steps) == (1, [])
+        assert "br0 is there already, and its ports stay as they are" in said
+
+
+def test_after_a_restart_without_the_bridge_libvirt_starts_and_the_bridge_is_made_again(host: LabHost) -> None:
+    before = take(host)
+    must_apply(host, define(LAN))
+    # As the host's next start leaves it: no bridge, and an uplink that nobody has touched.
+    host.libvirt().networkLookupByName(LAN.name).destroy()
+    host.stop_libvirtd()
+    host.run(["ip", "link", "del", "br0"])
+    host.run(["ip", "link", "set", "eth1", "down"])
+    host.write_sysctl("net.ipv6.conf.eth1.disable_ipv6", "0")
+    host.start_libvirtd()
+    network = host.libvirt().networkLookupByName(LAN.name)
+    assert network.autostart()
+    if not network.isActive():  # libvirt starts networks by itself only once for each boot of the machine
+        network.create()
+    assert must_apply(host, UpdateNetwork(network=ref(LAN.name), spec=LAN))[0] == "done"
+    assert facts(host).bridges["br0"] == ("eth1",)
+    must_apply(host, undefine(LAN))
+    assert differences(host, before) == []
+
+
+def test_a_person_makes_and_undefines_it_by_the_panel(product: Product) -> None:
+    lab, host, person = product.lab, product.lab.hosts[1], product.person
+    before = take(host)
+    path = f"/hosts/{host.name}/networks/new/bridge/"
+    assert "lasts until the host&#x27;s next start" in person.browser.get(path)
+    fields = {"name": LAN.name, "bridge": LAN.bridge, "uplink": "eth1"}
+    made = UUID(person.browser.post(path, fields).rstrip("/").rpartition("/")[2])
+    person.await_state(made, "applied", within=30)
+    with lab.probe(host, "br0", "guest2") as probe:
+        assert pings(lab.client, probe.address)
+    person.await_state(person.undefine_network(person.network_id(host, LAN.name)), "applied", within=30)
+    assert differences(host, before) == []
