@@ -103,7 +103,7 @@ class LinuxHost:
         self._links.set_numvfs(pf, numvfs)
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
-        verb = verbs.load_firewall(network, "")
+        verb = (verbs.load_firewall_without if rules is None else verbs.load_firewall)(network, "")
         with self._steps.doing(verb):
             connection = self._libvirt.connection()
             # The preview's own way: what was shown is what is loaded.

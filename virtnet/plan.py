@@ -56,9 +56,11 @@ class RecordingHost:
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         self._rules.pop(network.name, None)
+        verb = verbs.load_firewall_without
         if rules is not None:
             self._rules[network.name] = rules
-        self.verbs.append(verbs.load_firewall(network, firewall.ruleset(self._rules.values())))
+            verb = verbs.load_firewall
+        self.verbs.append(verb(network, firewall.ruleset(self._rules.values())))
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         self.verbs.append(verbs.add_bridge(bridge, uplink))

@@ -78,7 +78,7 @@ def attach_interface(domain: DomainRef, interface: InterfaceSpec) -> Verb:
             domain=domain.name,
             network=interface.network,
         ),
-        command=f"virsh attach-device {shlex.quote(domain.name)} card.xml --live --config",
+        command=f"virsh attach-device {shlex.quote(domain.name)} card.xml --persistent",
         document=interface.libvirt_xml(),
     )
 
@@ -86,13 +86,21 @@ def attach_interface(domain: DomainRef, interface: InterfaceSpec) -> Verb:
 def detach_interface(domain: DomainRef, mac: str) -> Verb:
     return Verb(
         text=text("Unplug the card %(mac)s from %(domain)s.", mac=mac, domain=domain.name),
-        command=f"virsh detach-interface {shlex.quote(domain.name)} network --mac {mac} --live --config",
+        command=f"virsh detach-interface {shlex.quote(domain.name)} network --mac {mac} --persistent",
     )
 
 
 def load_firewall(network: NetworkRef, ruleset: str) -> Verb:
     return Verb(
         text=text("Load the firewall table with the rules of %(network)s.", network=network.name),
+        command="nft -f kvmpanel.nft",
+        document=ruleset,
+    )
+
+
+def load_firewall_without(network: NetworkRef, ruleset: str) -> Verb:
+    return Verb(
+        text=text("Load the firewall table without the rules of %(network)s.", network=network.name),
         command="nft -f kvmpanel.nft",
         document=ruleset,
     )

@@ -114,6 +114,11 @@ def test_undefine(spec: AnySpec, wanted: list[str]) -> None:
     assert commands(UndefineNetwork(network=OFFICE, spec=spec)) == wanted
 
 
+def test_the_firewall_table_is_loaded_without_the_rules_of_what_goes() -> None:
+    last = plan(UndefineNetwork(network=OFFICE, spec=NAT), host())[-1]
+    assert str(last.text) == "Load the firewall table without the rules of office."
+
+
 def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> None:
     made = (link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"), link("eth1", master="br1"))
     action = UndefineNetwork(network=OFFICE, spec=BRIDGE)
@@ -139,12 +144,12 @@ def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> No
         ),
         (
             AttachInterface(domain=WEB, interface=CARD),
-            "virsh attach-device web1 card.xml --live --config",
+            "virsh attach-device web1 card.xml --persistent",
             "Plug the card 52:54:00:12:34:56 of web1 into the network office.",
         ),
         (
             DetachInterface(domain=WEB, mac=CARD.mac),
-            "virsh detach-interface web1 network --mac 52:54:00:12:34:56 --live --config",
+            "virsh detach-interface web1 network --mac 52:54:00:12:34:56 --persistent",
             "Unplug the card 52:54:00:12:34:56 from web1.",
         ),
     ],
