@@ -75,6 +75,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
     context = {
         "section": SECTION,
         "host": host,
+        "facts": facts,
         "guest": domain,
         "form": form,
         "networks": [(network, spec_of(network)) for network in facts.networks],

@@ -61,6 +61,7 @@ def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
     context = {
         "section": SECTION,
         "host": host,
+        "facts": facts,
         "mode": spec_class.examples()[0],
         "form": form,
         "preview": _preview(form, facts),
@@ -95,6 +96,7 @@ def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     context = {
         "section": SECTION,
         "host": network.host,
+        "facts": facts,
         "network": network,
         "mode": spec,
         "form": form,

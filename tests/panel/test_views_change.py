@@ -103,9 +103,10 @@ def test_it_says_plainly_that_it_waits_for_a_silent_host(
     viewer_client: Client, operator: User, silent_host: Host, state: str
 ) -> None:
     waiting = operations.define_network(silent_host, nat_spec(), by=operator)
-    set_to(waiting, state=state)
+    set_to(waiting, state=state, sends=int(state == "sent"))
     words = Page(viewer_client.get(address(waiting))).words
     assert "kvm2 is silent, so this waits for it." in words
+    assert ("It is too late to cancel: the host has been sent this change." in words) == (state == "sent")
     assert f"by {waiting.not_after:%Y-%m-%d %H:%M:%S} UTC, the change expires and nothing is done" in words
 
 

@@ -30,6 +30,11 @@ def test_it_shows_the_guest_and_its_cards(viewer_client: Client, host: Host) -> 
     assert f"/networks/{Network.objects.get(name='default').pk}/" in page.links
 
 
+def test_the_state_beside_its_name_is_refreshed_with_the_cards(viewer_client: Client, host: Host) -> None:
+    part = Page(viewer_client.get(DB, headers={"HX-Request": "true"}))
+    assert "db shut off" in part.words
+
+
 def test_it_says_that_a_guest_without_a_card_reaches_nothing(viewer_client: Client, host: Host) -> None:
     words = Page(viewer_client.get(DB)).words
     assert "db shut off" in words
@@ -76,7 +81,7 @@ def test_it_sends_the_card_that_was_chosen(operator_client: Client, host: Host) 
 def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, host: Host) -> None:
     typed = {"network": "lab", "model": "virtio", "mac": FREE, "step": "preview"}
     page = Page(operator_client.post(ATTACH, typed))
-    assert "virsh attach-device web card.xml --live --config" in page.words
+    assert "virsh attach-device web card.xml --persistent" in page.words
     assert f'<mac address="{FREE}" />' in page.text
     by_typing = operator_client.post(ATTACH, {**typed, "step": "ask"}, headers={"HX-Request": "true"})
     assert Page(by_typing).tags[0][1]["id"] == "card"

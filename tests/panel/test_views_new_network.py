@@ -7,11 +7,12 @@ from django.test import Client
 
 from hosts.models import Host, HostStatus
 from networks.models import Change, ChangeState, Network
-from tests.panel.factories import lab_spec, make_host
+from tests.panel.factories import host_facts, lab_spec, make_host
 from tests.panel.pages import Page
 from virtnet.actions import DefineNetwork, UpdateNetwork
 from virtnet.modes import MODES
 from virtnet.modes.nat import Nat
+from virtnet.text import text
 
 NEW = "/hosts/kvm1/networks/new/nat/"
 
@@ -137,6 +138,11 @@ def test_what_stands_in_the_way_on_the_host_and_belongs_to_no_field_is_said_abov
 def test_it_says_before_a_person_confirms_that_the_host_is_silent(operator_client: Client, silent_host: Host) -> None:
     page = Page(operator_client.get("/hosts/kvm2/networks/new/nat/"))
     assert "kvm2 is silent; its last report came 1 hour ago. The change waits for it and expires" in page.words
+
+
+def test_it_says_before_a_person_confirms_that_libvirt_is_down(operator_client: Client) -> None:
+    make_host("kvm1", facts=host_facts().model_copy(update={"libvirt_error": text("libvirtd does not answer.")}))
+    assert "libvirtd does not answer." in Page(operator_client.get(NEW)).words
 
 
 def test_it_refuses_a_host_that_is_revoked_and_says_why(operator_client: Client) -> None:
