@@ -46,7 +46,8 @@ def take() -> Snapshot:
             found[names.get(message["index"], ""), _address_key(message)] = _address(message)
         for family in (socket.AF_INET, socket.AF_INET6):
             for message in netlink.get_routes(family=family):
-                found.update(_route(message, names))
+                for key, how in _route(message, names).items():
+                    found[key] = f"{found[key]} | {how}" if key in found else how  # `ip route append`, in its order
             for message in netlink.get_rules(family=family):
                 found["", f"rule {family.name} {_attributes(message)}"] = ""
             for message in netlink.get_neighbours(family=family):
