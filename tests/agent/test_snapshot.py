@@ -113,7 +113,7 @@ def test_of_two_routes_that_differ_in_their_gateway_alone_both_are_there() -> No
     assert "via 10.1.0.9" in difference.split(" and is now ")[1]
     sh("ip route del 10.6.0.0/16 via 10.1.0.8")
     assert len(changed(before)) == 1
-    sh("ip route add 10.6.0.0/16 via 10.1.0.8")
+    sh("ip route prepend 10.6.0.0/16 via 10.1.0.8")
     sh("ip route del 10.6.0.0/16 via 10.1.0.9")
     assert changed(before) == []
 
