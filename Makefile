@@ -1,6 +1,7 @@
 # Each target with its one line of help: `make help`.
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
+PORT ?= 8080
 export KVMPANEL_SECRET_KEY ?= only-for-tests-and-development
 
 .PHONY: help demo setup test soak bench lint types format messages lock
@@ -11,10 +12,10 @@ help:  ## this list
 setup:  ## install what is missing: Debian packages by apt, pinned Python packages into .venv
 	@./setup.sh
 
-demo:  ## two real KVM hosts with guests and the panel, on this machine; Ctrl-C takes everything down
+demo:  ## two real KVM hosts with guests and the panel, on this machine (PORT=8080); Ctrl-C takes everything down
 	@./setup.sh demo
 	@if [ "$$(id -u)" != 0 ] && command -v sudo >/dev/null && sudo -v; \
-		then exec sudo $(PYTHON) -m lab demo; else exec $(PYTHON) -m lab demo; fi
+		then exec sudo $(PYTHON) -m lab demo --port $(PORT); else exec $(PYTHON) -m lab demo --port $(PORT); fi
 
 test: setup  ## the whole suite: lint, types, boundaries, tests on real hosts (root)
 	@./run-tests.sh

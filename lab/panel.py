@@ -6,6 +6,7 @@ The panel's programs live in the namespace `panel` on the lab's LAN, so cutting 
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import signal
@@ -250,4 +251,5 @@ def _listen(port: int) -> socket.socket:
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        raise LabError(f"Port {port} of 127.0.0.1 is taken: {error}.", "Choose another with --port.") from None
+        why = os.strerror(error.errno or 0)  # its own text names the address a second time
+        raise LabError(f"Port {port} of 127.0.0.1: {why}.", "Choose another: make demo PORT=8090.") from None
