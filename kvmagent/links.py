@@ -18,6 +18,7 @@ from kvmagent.bridge_mark import Mark
 from virtnet.facts import AnyAddress, AnyInterface, Link, Route
 
 MAIN_TABLE = 254
+MOST_ROUTES = 2000
 IFF_UP = 1
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 # Of a tap or a bridge the kernel tells a speed too, but it means nothing.
@@ -40,18 +41,17 @@ def read_links() -> tuple[Link, ...]:
 
 
 def read_routes(found_links: Iterable[Link]) -> tuple[Route, ...]:
-    """The routes of the main table over these links, IPv4 first; a route of many paths is one Route for each."""
+    """The routes of the main table over these links, IPv4 first; a route of many paths is one Route for each.
+
+    At most MOST_ROUTES: a router's full table would make a report that is too large to be taken.
+    """
     names = {link.index: link.name for link in found_links}
     with IPRoute() as netlink:
         messages = list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET))
         messages += list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET6))
     routes = [route for message in messages for route in _routes(message, names)]
-    return tuple(
-        sorted(
-            routes,
-            key=lambda one: (one.dst.version, one.dst.network_address.packed, one.dst.prefixlen, str(one)),
-        )
-    )
+    routes.sort(key=lambda one: (one.dst.version, one.dst.network_address.packed, one.dst.prefixlen, str(one)))
+    return tuple(routes[:MOST_ROUTES])
 
 
 def read_neighbours() -> dict[str, list[AnyAddress]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from kvmagent.alone import alone
 from kvmagent.carry_out import Finished, carry_out
 from kvmagent.commands.action_file import NoAction, read_action
 from kvmagent.libvirt_connection import Libvirt
@@ -34,7 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     libvirt = Libvirt(arguments.uri)
     try:
-        finished = carry_out(action, libvirt, _print_json_step if arguments.json else _print_step)
+        with alone():
+            finished = carry_out(action, libvirt, _print_json_step if arguments.json else _print_step)
+    except PermissionError as error:
+        print(f"{error.filename} cannot be written. Run kvmagent as root.", file=sys.stderr)
+        return 1
     finally:
         libvirt.close()
     _print_end(finished)

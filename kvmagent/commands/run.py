@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 from kvmagent import settings as settings_module
 from kvmagent import tasks, worker
+from kvmagent.alone import alone
 from kvmagent.carry_out import Finished, carry_out
 from kvmagent.facts import read_facts
 from kvmagent.facts_publisher import FactsPublisher
@@ -109,7 +110,8 @@ def _carry_out(
     found: Callable[[str], None],
     before: str | None,
 ) -> Finished:
-    return carry_out(action, libvirt, note, found=found, before=before)
+    with alone():
+        return carry_out(action, libvirt, note, found=found, before=before)
 
 
 def _client(url: str) -> redis.Redis:

@@ -1,13 +1,20 @@
-"""A network of its own for a test: its links, rules and sysctls vanish with it, this machine's stay untouched."""
+"""A state directory and a network of its own for a test: links, rules and sysctls go with it; this machine's stay."""
 
 import ctypes
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent's files of a test are its own; /var/lib/kvmagent belongs to an agent of this machine."""
+    monkeypatch.setenv("KVMAGENT_STATE", str(tmp_path / "state"))
 
 
 @pytest.fixture

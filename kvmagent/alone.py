@@ -1,0 +1,22 @@
+"""One action at a time on this host, whoever asks: the panel's orders and a person's `kvmagent apply` take turns.
+
+Two at once would each replace the whole firewall table with what only one of them knows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kvmagent import settings
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Waits for its turn. Raises PermissionError for somebody who may not write the agent's state directory."""
+    directory = settings.state()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory / "carry_out.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
