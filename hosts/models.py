@@ -9,9 +9,11 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError
 
 from virtnet.channel import SILENT_AFTER_SECONDS
 from virtnet.facts import HostFacts
+from virtnet.text import text
 
 
 class HostStatus(models.TextChoices):
@@ -68,8 +70,17 @@ class Host(models.Model):
         return self.last_report_at is None or self.last_report_at < oldest
 
     def read_facts(self) -> HostFacts:
-        """The last facts; empty ones for a host that has never reported."""
-        return HostFacts.model_validate(self.facts) if self.facts else HostFacts()
+        """The last facts; empty ones for a host that has never reported.
+
+        Rows outlive versions: what is unknown here is left out, and what cannot be read at all is said, not raised.
+        """
+        if not self.facts:
+            return HostFacts()
+        try:
+            return HostFacts.model_validate(self.facts, extra="ignore")
+        except ValidationError:
+            sentence = text("The last report of %(host)s came from another version and cannot be read.", host=self.name)
+            return HostFacts(libvirt_error=sentence)
 
 
 class EnrolmentToken(models.Model):

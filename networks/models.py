@@ -65,7 +65,13 @@ class Network(models.Model):
             return None
 
     def read_facts(self) -> NetworkFacts | None:
-        return NetworkFacts.model_validate(self.facts) if self.facts is not None else None
+        """None while it is not on the host, or when another version stored what cannot be read here."""
+        if self.facts is None:
+            return None
+        try:
+            return NetworkFacts.model_validate(self.facts, extra="ignore")
+        except ValidationError:
+            return None
 
 
 class VmInterface(models.Model):
