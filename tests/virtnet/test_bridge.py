@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from tests.virtnet.samples import BRIDGE, OFFICE, OTHER, host, host_with, link, network, office, said
+from virtnet.actions import DefineNetwork
 from virtnet.facts import HostFacts, Link, NetworkFacts, Route
 from virtnet.modes.bridge import Bridge
+from virtnet.plan import plan
 
 ON_BR0 = Bridge(name="office", bridge="br0")
 
@@ -162,6 +164,13 @@ def test_without_an_uplink_it_depends_on_the_ports_that_the_bridge_has() -> None
         "lan_to_guest": "depends",
         "guest_to_guest": "yes",
     }
+
+
+def test_nobody_is_deceived_about_how_long_a_bridge_lasts() -> None:
+    assert "If the panel makes br1, it lasts until the host's next start." in str(BRIDGE.effect())
+    assert any("lasts until the host's next start" in str(sentence) for sentence in Bridge.bad)
+    (making, *_) = plan(DefineNetwork(network=OFFICE, spec=BRIDGE), host())
+    assert str(making.text) == "Make the bridge br1, which lasts until the host's next start."
 
 
 def test_it_has_no_rules_in_the_firewall() -> None:

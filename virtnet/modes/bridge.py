@@ -89,6 +89,13 @@ class Bridge(NetworkSpec):
     def suggest(cls, facts: HostFacts) -> dict[str, str]:
         return {"name": suggestions.free_name(facts, "lan"), "bridge": suggestions.host_bridge(facts)}
 
+    def effect(self) -> Text:
+        return text(
+            "Guests are on the LAN, like machines of their own. If the panel makes %(bridge)s, it lasts until the "
+            "host's next start.",
+            bridge=self.bridge,
+        )
+
     @classmethod
     def matches(cls, network: ET.Element) -> bool:
         # The same forward mode without a bridge is macvtap's.
