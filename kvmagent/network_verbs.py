@@ -57,7 +57,7 @@ class NetworkVerbs:
                 self._steps.already_so(verb)
                 return
             self._steps.push(verbs.update_network(network, former), lambda: self._bring(network, former))
-            libvirt_networks.define(self._libvirt.connection(), xml)
+            libvirt_networks.define(self._libvirt.connection(), network_xml_changes.with_mac_of(former, xml))
             self._steps.done(verb, self._make_live(network))
 
     def set_autostart(self, network: NetworkRef, autostart: bool) -> None:

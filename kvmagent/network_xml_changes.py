@@ -47,6 +47,18 @@ def range_in(xml: str) -> ET.Element:
     return found
 
 
+def with_mac_of(former_xml: str, wanted_xml: str) -> str:
+    """The wanted document with the former one's MAC address of the bridge, unless it names one itself.
+
+    libvirt draws another at each definition: guests would see another gateway, and Windows another network.
+    """
+    mac, wanted = parse(former_xml).find("mac"), parse(wanted_xml)
+    if mac is None or wanted.find("mac") is not None:
+        return wanted_xml
+    wanted.append(mac)
+    return ET.tostring(wanted, encoding="unicode")
+
+
 def _bare(network: ET.Element) -> ET.Element:
     """Without what libvirt fills in by itself or counts, and without metadata, which changes no packet's way."""
     bare = copy.deepcopy(network)

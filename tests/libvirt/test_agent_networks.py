@@ -16,6 +16,7 @@ from kvmagent.libvirt_connection import Libvirt
 from virtnet.actions import AttachInterface, StartNetwork
 from virtnet.facts import NetworkFacts
 from virtnet.interface import InterfaceSpec
+from virtnet.libvirt_xml import parse
 from virtnet.messages import Step
 from virtnet.modes.nat import Nat
 from virtnet.refs import DomainRef, NetworkRef
@@ -158,6 +159,18 @@ def test_an_update_of_a_stopped_network(libvirt_test: Libvirt, host: LinuxHost, 
     assert (network.bridge, network.spec) == ("virbr2", moved.model_dump_json())
     assert updating.undo()
     assert found(libvirt_test) == former
+
+
+def test_an_update_keeps_the_mac_address_of_the_bridge(libvirt_test: Libvirt, host: LinuxHost) -> None:
+    # libvirtd draws one at the definition; its test driver does not.
+    drawn = parse(NAT.libvirt_xml(REF))
+    drawn.append(ET.Element("mac", address="52:54:00:0a:0b:0c"))
+    host.define_network(REF, ET.tostring(drawn, encoding="unicode"))
+    host.update_network(REF, NAT.model_copy(update={"gateway": IPv4Interface("10.2.0.1/24")}).libvirt_xml(REF))
+    network = found(libvirt_test)
+    assert network is not None
+    assert network.subnets == (IPv4Interface("10.2.0.1/24"),)
+    assert "<mac address='52:54:00:0a:0b:0c'/>" in libvirt_networks.lookup(libvirt_test.connection(), REF).XMLDesc(0)
 
 
 def test_describe_shows_the_network_or_nothing(host: LinuxHost) -> None:
