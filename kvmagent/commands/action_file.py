@@ -9,6 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from virtnet.actions import AnyAction
 
+EXAMPLE = """{
+  "action": "define-network",
+  "network": {"uuid": "6d7a3f0e-1c5b-4c57-9a43-0d6a3f1b2c11", "name": "office"},
+  "spec": {
+    "mode": "nat", "name": "office", "bridge": "virbr7", "gateway": "192.168.77.1/24",
+    "first_lease": "192.168.77.10", "last_lease": "192.168.77.200"
+  }
+}"""
 _adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
 
 
@@ -29,4 +37,4 @@ def read_action(path: str) -> AnyAction:
             f"  {'.'.join(str(part) for part in found['loc']) or 'the whole'}: {found['msg']}"
             for found in error.errors(include_url=False, include_input=False)
         ]
-        raise NoAction("\n".join([f"{path} holds no action:", *lines])) from error
+        raise NoAction("\n".join([f"{path} holds no action:", *lines, "One looks like this:", EXAMPLE])) from error

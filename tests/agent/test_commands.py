@@ -8,6 +8,7 @@ import libvirt as bindings
 import pytest
 
 from kvmagent.__main__ import main
+from kvmagent.commands.action_file import EXAMPLE, read_action
 from virtnet.facts import HostFacts
 from virtnet.messages import Step
 
@@ -127,6 +128,12 @@ def test_a_file_that_holds_no_action_is_explained(
     told = capsys.readouterr()
     assert told.out == ""
     assert said in told.err
+
+
+def test_the_example_that_is_shown_then_is_an_action(tmp_path: Path) -> None:
+    path = tmp_path / "example.json"
+    path.write_text(EXAMPLE)
+    assert read_action(str(path)).action == "define-network"
 
 
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
