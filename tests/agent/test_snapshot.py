@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def _host(own_network: None) -> None:
         sh(f"ip link set {link} up")
     sh("ip address add 10.1.0.1/24 dev e0")
     sh("ip address add 2001:db8::1/64 dev e0 nodad")
+    deadline = time.monotonic() + 10
+    while any("fe80::" not in shown(f"ip -6 address show {link}") for link in ("e0", "e1")):
+        assert time.monotonic() < deadline, "the kernel gave no link-local address"
+        time.sleep(0.02)
+
+
+def shown(command: str) -> str:
+    return subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
 
 
 def changed(before: snapshot.Snapshot) -> list[str]:
