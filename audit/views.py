@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, time, timedelta
 
 from django.core.paginator import Paginator
@@ -37,9 +38,16 @@ def event(request: HttpRequest, pk: int) -> HttpResponse:
         "section": SECTION,
         "event": found,
         "diff": diff(found.before, found.after),
-        "detail": sorted(found.detail.items()) if isinstance(found.detail, dict) else [],
+        "detail": [_shown(name, value) for name, value in sorted(found.detail.items())],
     }
     return render(request, "audit/event.html", context)
+
+
+def _shown(name: str, value: object) -> tuple[str, str, bool]:
+    """(name, text, whether the text is a document): what is more than a word is shown as JSON."""
+    if isinstance(value, dict | list):
+        return name, json.dumps(value, indent=2, ensure_ascii=False), True
+    return name, str(value), False
 
 
 def _filtered(rows: QuerySet[AuditEvent], form: AuditFilter) -> QuerySet[AuditEvent]:

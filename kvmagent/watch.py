@@ -86,6 +86,10 @@ class Watch:
         os.close(self._wake_reader)
         os.close(self._wake_writer)
 
+    def touch(self) -> None:
+        """Something was changed of which nobody may tell: an order of the panel has ended."""
+        self._debounce.touch()
+
     def _follow_libvirt(self) -> None:
         """Opens the connection again after it has broken; sleeps for as long as it holds."""
         while True:

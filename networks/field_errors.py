@@ -22,6 +22,7 @@ _SENTENCES: dict[str, Text] = {
     "literal_error": text("Choose one of those offered."),
     "bool_type": text("Choose one of those offered."),
     "bool_parsing": text("Choose one of those offered."),
+    "string_unicode": text("Use plain text."),
 }
 
 

@@ -11,4 +11,5 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast; no
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     # A file, so that the tests can start the worker and the collector as processes beside it.
-    DATABASES["default"]["TEST"] = {"NAME": f"{tempfile.gettempdir()}/kvmpanel-test-{os.getpid()}.sqlite3"}  # noqa: F405
+    _directory = tempfile.TemporaryDirectory(prefix="kvmpanel-test-")  # goes with this process
+    DATABASES["default"]["TEST"] = {"NAME": f"{_directory.name}/db.sqlite3"}  # noqa: F405

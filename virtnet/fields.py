@@ -22,11 +22,12 @@ class Offered:
 
 
 def _link_name(name: str) -> str:
-    # The kernel's IFNAMSIZ is 16 with the closing NUL; `.` and `..` would be paths under /sys/class/net.
-    if len(name.encode()) > 15:
-        raise SpecError(text("%(name)s is longer than 15 characters, the kernel's limit for a link.", name=name))
+    # `.` and `..` would be paths under /sys/class/net.
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise SpecError(text("A link's name starts with a letter or digit and holds only letters, digits, _ . and -."))
+    # The kernel's IFNAMSIZ is 16 with the closing NUL.
+    if len(name) > 15:
+        raise SpecError(text("%(name)s is longer than 15 characters, the kernel's limit for a link.", name=name))
     # Both are directories of /proc/sys/net/ipv4/conf already.
     if name in {"all", "default"}:
         raise SpecError(text("The kernel keeps the name %(name)s for itself.", name=name))

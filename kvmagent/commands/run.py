@@ -68,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     publisher = FactsPublisher(partial(read_facts, libvirt), reports.facts)
     watch = Watch(libvirt, publisher.changed)
 
-    orders = Orders(settings, journal, nonces, partial(_carry_out, libvirt), told=reports.told, asked=publisher.asked)
+    orders = Orders(
+        settings, journal, nonces, partial(_carry_out, libvirt, watch), told=reports.told, asked=publisher.asked
+    )
     app = worker.make_app(settings)
     tasks.register(app, orders, watchdog)
 
@@ -104,14 +106,18 @@ _locks: list[TextIO] = []  # a file that is forgotten is closed, and its lock wi
 
 def _carry_out(
     libvirt: Libvirt,
+    watch: Watch,
     action: AnyAction,
     note: Callable[[Step], None],
     *,
     found: Callable[[str], None],
     before: str | None,
 ) -> Finished:
-    with alone():
-        return carry_out(action, libvirt, note, found=found, before=before)
+    try:
+        with alone():
+            return carry_out(action, libvirt, note, found=found, before=before)
+    finally:
+        watch.touch()
 
 
 def _client(url: str) -> redis.Redis:

@@ -189,7 +189,7 @@ def test_the_real_agent_enrols_reports_and_carries_out_an_order(
         agent.wait(20)
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no connections to lose")
+@pytest.mark.postgres
 def test_both_go_on_after_the_database_dropped_them(
     panel_redis: RedisServer, host: Host, agent: Agent, operator: User, processes: list[subprocess.Popen[bytes]]
 ) -> None:
