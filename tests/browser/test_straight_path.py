@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from lab import LabGuest, LabHost
 from lab.panel import LabPanel
 
-pytestmark = [pytest.mark.lab, pytest.mark.browser, pytest.mark.django_db(databases=[])]
+pytestmark = [pytest.mark.lab, pytest.mark.browser]
 
 LEASE_SHOWN = 30_000  # ms: a bridge forwards after 4 s, dnsmasq pings for 3 s, the guest is emulated
 
