@@ -74,6 +74,11 @@ class Person:
         )
         return UUID(str(identity))
 
+    def await_found(self, network: UUID, *, within: float) -> float:
+        """Seconds until the panel has heard from the host that a network is there, so that more can be asked of it."""
+        found = "SELECT 1 FROM networks_network WHERE id = %s AND facts IS NOT NULL"
+        return seconds_until(lambda: bool(self.panel.rows(found, network)), within, lambda: f"{network} was not found")
+
     def _ask(self, path: str, fields: dict[str, str] | None = None) -> UUID:
         """Posts a form and gives the change whose page it leads to."""
         where = self.browser.post(path, fields or {})

@@ -201,5 +201,8 @@ def test_a_person_makes_and_undefines_it_by_the_panel(product: Product) -> None:
     person.await_state(made, "applied", within=30)
     with lab.probe(host, "br0", "guest2") as probe:
         assert pings(lab.client, probe.address)
-    person.await_state(person.undefine_network(person.network_id(host, LAN.name)), "applied", within=30)
+    network = person.network_id(host, LAN.name)
+    # A libvirtd that was started just now looks QEMU through for some seconds and answers nobody meanwhile.
+    person.await_found(network, within=30)
+    person.await_state(person.undefine_network(network), "applied", within=30)
     assert differences(host, before) == []
