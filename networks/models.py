@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hosts.models import Host
 from virtnet.actions import AnyAction
-from virtnet.facts import InterfaceFacts, NetworkFacts
+from virtnet.facts import NetworkFacts
 from virtnet.messages import Step
 from virtnet.modes import spec_adapter
 from virtnet.spec import NetworkSpec, Problem
@@ -89,9 +89,6 @@ class VmInterface(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mac} of {self.domain_name}"
-
-    def read_facts(self) -> InterfaceFacts:
-        return InterfaceFacts.model_validate(self.facts)
 
 
 class ChangeState(models.TextChoices):

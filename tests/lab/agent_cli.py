@@ -1,6 +1,8 @@
 """The agent's command line on a host of the lab."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from lab import LabGuest, LabHost
@@ -53,3 +55,13 @@ def attach(guest: LabGuest, network: str, mac: str) -> AttachInterface:
 
 def detach(guest: LabGuest, mac: str) -> DetachInterface:
     return DetachInterface(domain=domain(guest), mac=mac)
+
+
+@contextmanager
+def network(host: LabHost, spec: NetworkSpec) -> Iterator[None]:
+    """A network that is there for the length of a `with`."""
+    must_apply(host, define(spec))
+    try:
+        yield
+    finally:
+        must_apply(host, undefine(spec))

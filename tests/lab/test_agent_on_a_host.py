@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from lab import Lab, LabGuest, LabHost
-from tests.lab.agent_cli import apply, attach, define, detach, facts, must_apply, ref, undefine
+from tests.lab.agent_cli import apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from virtnet.actions import AttachInterface, DetachInterface, UpdateNetwork
 from virtnet.facts import HostFacts, InterfaceFacts
 from virtnet.interface import InterfaceSpec
@@ -18,7 +18,6 @@ from virtnet.modes.host_only import HostOnly
 from virtnet.modes.macvtap import Macvtap
 from virtnet.modes.nat import Nat
 from virtnet.refs import DomainRef
-from virtnet.spec import NetworkSpec
 
 pytestmark = pytest.mark.lab
 
@@ -53,15 +52,6 @@ def guest(host: LabHost) -> Iterator[LabGuest]:
         yield guest
     finally:
         guest.destroy()
-
-
-@contextmanager
-def network(host: LabHost, spec: NetworkSpec) -> Iterator[None]:
-    must_apply(host, define(spec))
-    try:
-        yield
-    finally:
-        must_apply(host, undefine(spec))
 
 
 @contextmanager

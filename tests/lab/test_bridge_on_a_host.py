@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Interface
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from kvmagent import snapshot
 from kvmagent.snapshot import Snapshot
 from lab import Lab, LabGuest, LabHost
 from lab.machine import LabMachine
-from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, ref, undefine
+from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from tests.lab.product import Product
 from virtnet.actions import UpdateNetwork
 from virtnet.modes.bridge import Bridge
@@ -41,15 +40,6 @@ def guest(host: LabHost) -> Iterator[LabGuest]:
         yield guest
     finally:
         guest.destroy()
-
-
-@contextmanager
-def network(host: LabHost, spec: Bridge) -> Iterator[None]:
-    must_apply(host, define(spec))
-    try:
-        yield
-    finally:
-        must_apply(host, undefine(spec))
 
 
 def take(host: LabHost) -> Snapshot:
