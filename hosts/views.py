@@ -23,7 +23,7 @@ from kvmpanel.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
 
 SECTION = "hosts"
-OPEN = ("queued", "sent", "running")  # networks.models.OPEN_STATES, which stands above this app
+OPEN = ("queued", "sent", "running", "armed")  # networks.models.OPEN_STATES, which stands above this app
 
 
 @require_safe

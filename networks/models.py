@@ -95,6 +95,7 @@ class ChangeState(models.TextChoices):
     QUEUED = "queued", _("queued")
     SENT = "sent", _("sent")
     RUNNING = "running", _("running")  # the host has it in its journal
+    ARMED = "armed", _("waits for confirmation")  # done on the host, which puts itself back unless it is kept
     APPLIED = "applied", _("applied")
     REFUSED = "refused", _("refused")
     UNDONE = "undone", _("failed, undone")
@@ -103,7 +104,12 @@ class ChangeState(models.TextChoices):
     CANCELLED = "cancelled", _("cancelled")
 
 
-OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENT, ChangeState.RUNNING)
+OPEN_STATES = (ChangeState.QUEUED, ChangeState.SENT, ChangeState.RUNNING, ChangeState.ARMED)
+
+
+class Verdict(models.TextChoices):
+    KEEP = "keep", _("kept")
+    UNDO = "undo", _("to be undone")
 
 
 class Change(models.Model):
@@ -128,6 +134,18 @@ class Change(models.Model):
     heard_at = models.DateTimeField(null=True)  # the last report about it
     finished_at = models.DateTimeField(null=True)
 
+    # Commit-confirm, for a change that may cut its host off
+    asks = models.CharField(max_length=10, blank=True)  # who is to judge: "panel" or "person"
+    armed_at = models.DateTimeField(null=True)
+    confirm_by = models.DateTimeField(null=True)  # by the panel's clock
+    confirm_nonce = models.CharField(max_length=100, blank=True)
+    verdict = models.CharField(max_length=10, choices=Verdict.choices, blank=True)
+    verdict_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )  # null: the panel itself
+    verdict_at = models.DateTimeField(null=True)
+    verdict_sent_at = models.DateTimeField(null=True)  # the last time
+
     steps = models.JSONField(default=list)
     problems = models.JSONField(default=list)
     error = models.JSONField(null=True)  # Text
@@ -145,6 +163,10 @@ class Change(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def is_armed(self) -> bool:
+        return self.state == ChangeState.ARMED
 
     def title(self) -> Text:
         """What it does, for people; also of a change that another version of the panel wrote."""

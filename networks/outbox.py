@@ -56,6 +56,8 @@ def is_due(change: Change) -> bool:
         return True
     if change.state == ChangeState.SENT:
         return now - change.sent_at >= RESEND
+    if change.is_armed and change.confirm_by is not None and now < change.confirm_by:
+        return False  # it waits for us
     heard_at = change.heard_at or change.sent_at
     return now - max(heard_at, change.sent_at) >= ASK_AGAIN
 
@@ -98,7 +100,7 @@ def _ends(change: Change) -> bool:
         change.read_action()
     except ValidationError:
         return _close(change, text("This version of the panel cannot read the change."))
-    if change.state == ChangeState.RUNNING:
+    if change.state in (ChangeState.RUNNING, ChangeState.ARMED):
         return False
     if change.not_after <= timezone.now():
         return _expire(change)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
 from virtnet.messages import (
     FactsReport,
     Heartbeat,
+    OrderArmed,
     OrderFinished,
     OrderProgress,
     OrderReceived,
@@ -32,7 +33,7 @@ MOST_STEPS = 1000
 LARGEST_SEQ = 2**62
 
 # EXPIRED is the panel's guess about a host that it could not hear; what the host says later is the truth.
-AT_THE_HOST = (ChangeState.SENT, ChangeState.RUNNING, ChangeState.EXPIRED)
+AT_THE_HOST = (ChangeState.SENT, ChangeState.RUNNING, ChangeState.ARMED, ChangeState.EXPIRED)
 
 
 class ReportRefused(ValueError):
@@ -70,7 +71,7 @@ def record_report(host: Host, report: Report, *, stream_id: str = "", at: dateti
         note_facts(locked, said.facts, at)
     locked.save()
     if not isinstance(said, Heartbeat | FactsReport):
-        _about_an_order(locked, said)
+        _about_an_order(locked, said, at)
 
 
 def _heartbeat(host: Host, said: Heartbeat, at: datetime) -> None:
@@ -84,7 +85,9 @@ def _heartbeat(host: Host, said: Heartbeat, at: datetime) -> None:
         transaction.on_commit(nudge)
 
 
-def _about_an_order(host: Host, said: OrderReceived | OrderProgress | OrderFinished | OrderRejected) -> None:
+def _about_an_order(
+    host: Host, said: OrderReceived | OrderProgress | OrderArmed | OrderFinished | OrderRejected, at: datetime
+) -> None:
     change = _change_of(host, said.order) if said.order else None
     if change is None:
         record_bad_report(host, f"{said.kind} speaks of the order {said.order}, which this host was never sent")
@@ -92,6 +95,8 @@ def _about_an_order(host: Host, said: OrderReceived | OrderProgress | OrderFinis
         _received(change)
     elif isinstance(said, OrderProgress):
         _progress(change, said)
+    elif isinstance(said, OrderArmed):
+        _armed(change, said, at)
     elif isinstance(said, OrderFinished):
         _finished(change, said)
     else:
@@ -104,8 +109,10 @@ def _change_of(host: Host, order: UUID) -> Change | None:
 
 
 def _received(change: Change) -> None:
-    now = timezone.now()
-    _set(change, AT_THE_HOST, state=ChangeState.RUNNING, received_at=change.received_at or now, finished_at=None)
+    # A host that is asked again says "received" of an order that waits for its verdict, too.
+    state = ChangeState.ARMED if change.is_armed else ChangeState.RUNNING
+    received_at = change.received_at or timezone.now()
+    _set(change, AT_THE_HOST, state=state, received_at=received_at, finished_at=None)
 
 
 def _progress(change: Change, said: OrderProgress) -> None:
@@ -117,6 +124,24 @@ def _progress(change: Change, said: OrderProgress) -> None:
         steps.append(step)
     received_at = change.received_at or timezone.now()
     _set(change, AT_THE_HOST, state=ChangeState.RUNNING, steps=steps, received_at=received_at, finished_at=None)
+
+
+def _armed(change: Change, said: OrderArmed, at: datetime) -> None:
+    """What was decided already is about the order, and counts for a host that had to arm itself again."""
+    taken = _set(
+        change,
+        AT_THE_HOST,
+        state=ChangeState.ARMED,
+        received_at=change.received_at or at,
+        finished_at=None,
+        asks=said.asks,
+        armed_at=at,
+        confirm_by=at + timedelta(seconds=said.seconds),
+        confirm_nonce=said.nonce,
+        verdict_sent_at=None,
+    )
+    if taken:
+        transaction.on_commit(nudge)  # the worker says what was decided, or decides itself
 
 
 def _finished(change: Change, said: OrderFinished) -> None:

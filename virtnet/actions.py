@@ -35,6 +35,10 @@ class Action(BaseModel):
         """What stands in the way on this host."""
         raise NotImplementedError
 
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        """What a person should know about this host before, though nothing stands in the way."""
+        return []
+
     def apply(self, host: Host) -> None:
         raise NotImplementedError
 
@@ -56,6 +60,9 @@ class DefineNetwork(Action):
 
     def problems(self, facts: HostFacts) -> list[Problem]:
         return self.spec.problems(facts, self.network)
+
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        return self.spec.notes(facts, self.network)
 
     def apply(self, host: Host) -> None:
         self.spec.apply(host, self.network)
@@ -81,6 +88,9 @@ class UpdateNetwork(Action):
             facts, self.network, self.spec
         )
         return found or self.spec.problems(facts, self.network)
+
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        return self.spec.notes(facts, self.network)
 
     def apply(self, host: Host) -> None:
         self.spec.update(host, self.network)

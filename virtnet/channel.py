@@ -8,11 +8,15 @@ from uuid import UUID
 QUEUE = "orders"
 CARRY_OUT = "kvmagent.carry_out"  # the Celery task; its one argument is a sealed Order
 PING = "kvmagent.ping"  # the Celery task; its one argument is a sealed Ping
+VERDICTS = (
+    "verdicts"  # a list under the host's down prefix: sealed Verdicts, LPUSHed by the panel, BRPOPped by the agent
+)
 
 HEARTBEAT_SECONDS = 10.0
 NONCE_SECONDS = 120.0  # how long an agent accepts a nonce that it published, by its own monotonic clock
 SILENT_AFTER_SECONDS = 30.0  # without a report a host is shown as silent
 RESEND_SECONDS = 3.0  # an order is sent again this often until the host has said "received"
+CONFIRM_SECONDS = 60.0  # how long a change that may cut the host off waits for its verdict; then it is undone
 ORDER_MINUTES = 15  # an order that has not reached its host by then expires
 
 # A worker of this host sees nothing else (ACL `~kvm:H:dn:*`); its reports are append-only for it (`+xadd` on

@@ -43,6 +43,17 @@ class Ping(Message):
     nonce: str
 
 
+class Verdict(Message):
+    """Panel -> agent: whether a change that was armed stays. It lies in the host's list VERDICTS, and is repeated until
+    the host has finished the order or its window is over."""
+
+    version: Literal[1] = 1
+    order: UUID
+    host: UUID
+    verdict: Literal["keep", "undo"]
+    nonce: str  # of the OrderArmed that it answers
+
+
 class Step(Message):
     """One verb and what became of it."""
 
@@ -80,6 +91,17 @@ class OrderProgress(Message):
     step: Step
 
 
+class OrderArmed(Message):
+    """What could cut the host off is done, and this report came over a connection opened after it. The host puts itself
+    back unless the panel says "keep" in time. `asks`: whether the panel says so by itself, or a person has to judge."""
+
+    kind: Literal["armed"] = "armed"
+    order: UUID
+    nonce: Annotated[str, Field(min_length=1, max_length=100)]  # drawn after the change; the Verdict repeats it
+    asks: Literal["panel", "person"]
+    seconds: Annotated[float, Field(ge=0, le=3600)]  # left of the window when the report was written
+
+
 class OrderFinished(Message):
     """What became of an order. `refused`: nothing was touched. `undone`: it failed and all is as before."""
 
@@ -102,7 +124,8 @@ class OrderRejected(Message):
 
 
 AnyReport = Annotated[
-    Heartbeat | FactsReport | OrderReceived | OrderProgress | OrderFinished | OrderRejected, Field(discriminator="kind")
+    Heartbeat | FactsReport | OrderReceived | OrderProgress | OrderArmed | OrderFinished | OrderRejected,
+    Field(discriminator="kind"),
 ]
 
 

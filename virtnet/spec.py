@@ -17,7 +17,8 @@ from virtnet.text import Text
 
 
 class Problem(BaseModel):
-    """What stands in the way on this host, with its fix; `field` names the field of the spec that it belongs to."""
+    """What stands in the way on this host, with its fix; `field` names the field of the spec that it belongs to. As one
+    of `notes` it stands in nobody's way: it is what a person should know before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,6 +108,11 @@ class NetworkSpec(BaseModel):
         """What stands in the way on this host; empty when the spec can be applied. `ref` itself is never in its own
         way."""
         raise NotImplementedError
+
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        """What a person should know about this host before the spec is applied, though nothing stands in its way: what
+        drops the guests' packets, say. Nothing of it is changed silently."""
+        return []
 
     def reachability(self) -> Reachability:
         raise NotImplementedError

@@ -66,6 +66,7 @@ _STATE_COLOURS = {
     "queued": "azure",
     "sent": "azure",
     "running": "blue",
+    "armed": "orange",
     "applied": "green",
     "done": "green",
     "requested": "azure",

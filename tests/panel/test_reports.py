@@ -30,6 +30,7 @@ from virtnet.facts import HostFacts, NetworkFacts
 from virtnet.messages import (
     FactsReport,
     Heartbeat,
+    OrderArmed,
     OrderFinished,
     OrderProgress,
     OrderReceived,
@@ -82,6 +83,46 @@ def test_an_order_goes_from_received_over_its_steps_to_applied(host: Host, agent
     assert change.read_steps() == (step("Defined."), step("Started."))
     event = AuditEvent.objects.get(change_id=change.pk, outcome=Outcome.APPLIED)
     assert (event.actor_name, event.after) == ("olga", "<network/>")
+
+
+def armed(change: Change, *, nonce: str = "after-1", seconds: float = 60) -> OrderArmed:
+    return OrderArmed(order=change.pk, nonce=nonce, asks="person", seconds=seconds)
+
+
+def test_an_armed_change_waits_for_its_verdict_until_a_time_by_the_panel_s_clock(
+    host: Host, agent: Agent, change: Change
+) -> None:
+    at = timezone.now() - timedelta(seconds=3)
+    record_report(host, agent.report(armed(change, seconds=58.5)), at=at)
+    change.refresh_from_db()
+    assert (change.state, change.is_open, change.asks, change.confirm_nonce) == ("armed", True, "person", "after-1")
+    assert (change.armed_at, change.confirm_by) == (at, at + timedelta(seconds=58.5))
+    record_report(host, agent.report(OrderReceived(order=change.pk)))  # it was asked again
+    change.refresh_from_db()
+    assert change.state == ChangeState.ARMED
+    record_report(host, agent.report(OrderProgress(order=change.pk, number=0, step=step("Kept."))))
+    change.refresh_from_db()
+    assert change.state == ChangeState.RUNNING
+    record_report(host, agent.report(finished(change)))
+    change.refresh_from_db()
+    assert change.state == ChangeState.APPLIED
+
+
+def test_a_host_that_arms_itself_again_is_told_what_was_decided_already(
+    host: Host, agent: Agent, change: Change
+) -> None:
+    record_report(host, agent.report(armed(change)))
+    Change.objects.update(verdict="undo", verdict_sent_at=timezone.now())
+    record_report(host, agent.report(armed(change, nonce="after-2")))
+    change.refresh_from_db()
+    assert (change.confirm_nonce, change.verdict, change.verdict_sent_at) == ("after-2", "undo", None)
+
+
+def test_a_change_that_has_ended_is_not_armed(host: Host, agent: Agent, change: Change) -> None:
+    record_report(host, agent.report(finished(change)))
+    record_report(host, agent.report(armed(change)))
+    change.refresh_from_db()
+    assert change.state == ChangeState.APPLIED
 
 
 def test_a_report_that_comes_again_changes_nothing(host: Host, agent: Agent, change: Change) -> None:

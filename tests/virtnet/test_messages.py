@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tests.virtnet.samples import BRIDGE, NAT, OFFICE, host
 from virtnet.actions import DefineNetwork
-from virtnet.messages import FactsReport, Heartbeat, Order, OrderFinished, Report, Step
+from virtnet.messages import FactsReport, Heartbeat, Order, OrderArmed, OrderFinished, Report, Step, Verdict
 from virtnet.spec import Problem
 from virtnet.text import text
 
@@ -40,6 +40,7 @@ def test_an_order_comes_back_whole() -> None:
     [
         Heartbeat(nonce="n", facts_digest="0"),
         FactsReport(facts=host()),
+        OrderArmed(order=UUID(int=1), nonce="n", asks="person", seconds=59.5),
         OrderFinished(
             order=UUID(int=1),
             outcome="undone",
@@ -49,7 +50,7 @@ def test_an_order_comes_back_whole() -> None:
     ],
     ids=lambda report: report.kind,
 )
-def test_a_report_comes_back_whole(report: Heartbeat | FactsReport | OrderFinished) -> None:
+def test_a_report_comes_back_whole(report: Heartbeat | FactsReport | OrderArmed | OrderFinished) -> None:
     sent = Report(host=UUID(int=2), seq=7, at=NOON, report=report)
     assert Report.model_validate_json(sent.model_dump_json()) == sent
 
@@ -75,6 +76,22 @@ def test_a_report_comes_back_whole(report: Heartbeat | FactsReport | OrderFinish
 def test_an_order_with_anything_else_in_it_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Order.model_validate_json(as_json(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nonce": ""}, {"asks": "nobody"}, {"seconds": -1}, {"seconds": 1e9}, {"seconds": "5"}]
+)
+def test_an_armed_report_with_anything_else_in_it_is_refused(changes: dict[str, Any]) -> None:
+    good = json.loads(OrderArmed(order=UUID(int=1), nonce="n", asks="panel", seconds=60).model_dump_json())
+    with pytest.raises(ValidationError):
+        OrderArmed.model_validate_json(json.dumps(good | changes))
+
+
+def test_a_verdict_comes_back_whole_and_knows_two_answers() -> None:
+    verdict = Verdict(order=UUID(int=1), host=UUID(int=2), verdict="keep", nonce="n")
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+    with pytest.raises(ValidationError):
+        Verdict.model_validate_json(verdict.model_dump_json().replace("keep", "perhaps"))
 
 
 def test_a_spec_in_an_order_keeps_its_mode() -> None:
