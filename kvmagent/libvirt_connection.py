@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import libvirt
 
@@ -16,6 +17,7 @@ from virtnet.text import Text, text
 
 KEEPALIVE_SECONDS = 5  # a libvirtd that answers nothing for three of these is as good as gone
 KEEPALIVE_TRIES = 3
+OPEN_SECONDS = 10.0  # keepalive begins with the open connection: a libvirtd that hangs keeps `open` waiting for ever
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +41,31 @@ class Libvirt:
         self._opened: list[Callable[[libvirt.virConnect], None]] = []
         self._closed: list[Callable[[], None]] = []
         self._connection: libvirt.virConnect | None = None
+        self._opening: Future[libvirt.virConnect] | None = None
         self._lock = threading.Lock()
 
     def connection(self) -> libvirt.virConnect:
-        """The open connection. Raises LibvirtDown."""
+        """The open connection, after waiting OPEN_SECONDS at most for a new one. Raises LibvirtDown."""
         with self._lock:
             if self._connection is not None and not self._connection.isAlive():
                 self._drop()
-            if self._connection is None:
-                self._connection = self._open()
-            return self._connection
+            if self._connection is not None:
+                return self._connection
+            if self._opening is None:
+                self._opening = Future()
+                # A thread of its own, and one at a time: nothing calls it back out of `open`.
+                threading.Thread(target=self._open, args=(self._opening,), name="libvirt-open", daemon=True).start()
+            opening = self._opening
+        try:
+            return opening.result(OPEN_SECONDS)
+        except TimeoutError as error:
+            raise LibvirtDown(
+                text(
+                    "libvirtd at %(uri)s takes connections and does not answer. Look at its log and restart it, "
+                    "e.g. `systemctl restart libvirtd`; running guests go on meanwhile.",
+                    uri=self.uri,
+                )
+            ) from error
 
     def close(self) -> None:
         with self._lock:
@@ -70,24 +87,29 @@ class Libvirt:
             self._opened.remove(opened)
             self._closed.remove(closed)
 
-    def _open(self) -> libvirt.virConnect:
-        _run_event_loop()
+    def _open(self, opening: Future[libvirt.virConnect]) -> None:
+        """Ends when libvirtd goes on or goes away; who has stopped waiting finds the connection at the next call."""
         try:
+            _run_event_loop()
             connection = libvirt.open(self.uri)
             if connection.getType() != "TEST":  # the test driver lives in this process and knows neither
                 connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVE_TRIES)
                 connection.registerCloseCallback(self._on_close, None)
-            for call in self._opened:
-                call(connection)
+            with self._lock:
+                for call in self._opened:
+                    call(connection)
+                self._connection, self._opening = connection, None
         except libvirt.libvirtError as error:
-            raise LibvirtDown(
-                text(
-                    "libvirtd does not answer at %(uri)s: %(error)s. Start it, e.g. `systemctl start libvirtd`.",
-                    uri=self.uri,
-                    error=str(error).rstrip("."),
-                )
-            ) from error
-        return connection
+            with self._lock:
+                self._opening = None
+            sentence = text(
+                "libvirtd does not answer at %(uri)s: %(error)s. Start it, e.g. `systemctl start libvirtd`.",
+                uri=self.uri,
+                error=str(error).rstrip("."),
+            )
+            opening.set_exception(LibvirtDown(sentence))
+            return
+        opening.set_result(connection)
 
     def _on_close(self, _connection: libvirt.virConnect, reason: int, _opaque: object) -> None:
         if reason == libvirt.VIR_CONNECT_CLOSE_REASON_CLIENT:
