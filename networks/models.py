@@ -168,6 +168,11 @@ class Change(models.Model):
     def is_armed(self) -> bool:
         return self.state == ChangeState.ARMED
 
+    @property
+    def may_be_given_up(self) -> bool:
+        """The host has begun and says nothing any more: nobody knows when, or whether, it comes back."""
+        return self.state in (ChangeState.RUNNING, ChangeState.ARMED) and self.host.is_silent
+
     def title(self) -> Text:
         """What it does, for people; also of a change that another version of the panel wrote."""
         try:

@@ -48,6 +48,7 @@ __all__ = [
     "destroy_network",
     "detach_interface",
     "free_mac",
+    "give_up",
     "record_report",
     "retry_change",
     "set_network_autostart",
@@ -167,6 +168,28 @@ def cancel_change(change: Change, *, by: User) -> None:
     change.refresh_from_db()
     remove_unmade_network(change)
     record_change(change, Outcome.CANCELLED, by=by)
+    transaction.on_commit(nudge)
+
+
+@transaction.atomic
+def give_up(change: Change, *, by: User) -> None:
+    """Waits no longer for a silent host that has begun. What the host says when it is back still counts."""
+    check_may_change(by)
+    current = Change.objects.select_related("host", "by").defer("host__facts").get(pk=change.pk)
+    sentence = text(
+        "%(person)s gave up waiting for %(host)s, which had begun. What the host says when it is back still counts, "
+        "and is shown here.",
+        person=by.get_username(),
+        host=current.host.name,
+    )
+    # Compare-and-set: the host may be coming back at this moment.
+    begun = Change.objects.filter(pk=current.pk, state=current.state, heard_at=current.heard_at)
+    ended = {"state": ChangeState.EXPIRED, "finished_at": timezone.now(), "error": sentence.model_dump(mode="json")}
+    if not current.may_be_given_up or begun.update(**ended) != 1:
+        raise _refused(text("This change does not wait for a silent host any more."), text("Open its page again."))
+    current.refresh_from_db()
+    remove_unmade_network(current)
+    record_change(current, Outcome.EXPIRED, by=by, why=str(sentence))
     transaction.on_commit(nudge)
 
 

@@ -26,5 +26,6 @@ urlpatterns: list[URLPattern] = [
     path("changes/", change.changes, name="changes"),
     path("changes/<uuid:pk>/", change.change, name="change"),
     path("changes/<uuid:pk>/cancel/", change.cancel_change, name="cancel_change"),
+    path("changes/<uuid:pk>/give-up/", change.give_up, name="give_up"),
     path("changes/<uuid:pk>/retry/", change.retry_change, name="retry_change"),
 ]

@@ -52,6 +52,7 @@ def change(request: PanelRequest, pk: UUID) -> HttpResponse:
         # One that was sent lies in the host's queue, as long as the host has not said that it came.
         "waits": found.state in (ChangeState.QUEUED, ChangeState.SENT) and found.host.is_silent,
         "may_cancel": may_change(request.user) and found.state == ChangeState.QUEUED and found.sends == 0,
+        "may_give_up": may_change(request.user) and found.may_be_given_up,
         "may_retry": may_change(request.user) and found.state in operations.RETRIABLE,
         "retries": found.retries.order_by("created_at"),
     }
@@ -65,6 +66,17 @@ def cancel_change(request: PanelRequest, pk: UUID) -> HttpResponse:
     user = check_may_change(request.user)
     try:
         operations.cancel_change(found, by=user)
+    except operations.OperationRefused as refused:
+        _say(request, refused)
+    return redirect("change", pk=found.pk)
+
+
+@require_POST
+def give_up(request: PanelRequest, pk: UUID) -> HttpResponse:
+    found = _load(request.user, pk)
+    user = check_may_change(request.user)
+    try:
+        operations.give_up(found, by=user)
     except operations.OperationRefused as refused:
         _say(request, refused)
     return redirect("change", pk=found.pk)

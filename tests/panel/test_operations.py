@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from audit.models import AuditEvent, Outcome
 from hosts.models import Host, HostStatus
 from networks import operations
 from networks.models import Change, ChangeState, Network
-from networks.operations import OperationRefused
+from networks.operations import OperationRefused, record_report
 from team.models import Role, RoleBinding, User
-from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, nat_spec
+from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, Agent, host_facts, make_host, nat_spec
 from virtnet.actions import AttachInterface, DefineNetwork, DetachInterface, UpdateNetwork
 from virtnet.facts import DomainFacts
 from virtnet.interface import InterfaceSpec
+from virtnet.messages import OrderFinished
 
 FREE_MAC = "52:54:00:12:34:56"
 
@@ -201,6 +204,42 @@ def test_cancel_refuses_what_was_sent(host: Host, operator: User) -> None:
     assert network(host, "office").removed_at is None
 
 
+def begun_and_silent(host: Host, operator: User) -> Change:
+    change = operations.define_network(host, nat_spec(), by=operator)
+    Change.objects.update(state=ChangeState.RUNNING, sends=1, received_at=timezone.now(), heard_at=timezone.now())
+    Host.objects.update(last_report_at=timezone.now() - timedelta(hours=1))
+    change.refresh_from_db()
+    return change
+
+
+def test_give_up_ends_the_waiting_for_a_host_that_had_begun(host: Host, operator: User) -> None:
+    change = begun_and_silent(host, operator)
+    operations.give_up(change, by=operator)
+    change.refresh_from_db()
+    assert change.state == ChangeState.EXPIRED
+    assert "olga gave up waiting for kvm1" in str(change.read_error())
+    assert network(host, "office").removed_at is not None
+    assert AuditEvent.objects.filter(change_id=change.pk, outcome=Outcome.EXPIRED, actor_name="olga").count() == 1
+    assert operations.retry_change(change, by=operator).state == ChangeState.QUEUED
+
+
+def test_what_the_host_says_after_all_counts(host: Host, agent: Agent, operator: User) -> None:
+    change = begun_and_silent(host, operator)
+    operations.give_up(change, by=operator)
+    record_report(host, agent.report(OrderFinished(order=change.pk, outcome="applied")))
+    change.refresh_from_db()
+    assert (change.state, change.error) == (ChangeState.APPLIED, None)
+    assert network(host, "office").removed_at is None
+
+
+def test_give_up_refuses_a_host_that_is_heard_of(host: Host, operator: User) -> None:
+    change = begun_and_silent(host, operator)
+    Host.objects.update(last_report_at=timezone.now())
+    with pytest.raises(OperationRefused, match="does not wait for a silent host"):
+        operations.give_up(change, by=operator)
+    assert Change.objects.get().state == ChangeState.RUNNING
+
+
 def test_retry_is_a_new_change_of_the_same_action(host: Host, operator: User) -> None:
     change = operations.define_network(host, nat_spec(), by=operator)
     operations.cancel_change(change, by=operator)
@@ -253,6 +292,7 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "detach": lambda host, by: operations.detach_interface(host, guest(host, WEB_GUEST), WEB_MAC, by=by),
     "cancel": lambda host, by: operations.cancel_change(Change.objects.get(), by=by),
+    "give up": lambda host, by: operations.give_up(Change.objects.get(), by=by),
     "retry": lambda host, by: operations.retry_change(Change.objects.get(), by=by),
 }
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from hosts.models import Host
@@ -117,6 +118,28 @@ def test_it_cancels_what_was_never_sent(operator_client: Client, change: Change)
     assert change.state == ChangeState.CANCELLED
 
 
+def test_it_gives_up_waiting_for_a_host_that_had_begun(
+    operator_client: Client, operator: User, silent_host: Host
+) -> None:
+    begun = operations.define_network(silent_host, nat_spec(), by=operator)
+    set_to(begun, state="running", sends=1, received_at=timezone.now())
+    page = Page(operator_client.get(address(begun)))
+    assert "kvm2 had begun when it fell silent" in page.words
+    assert operator_client.post(page.form(address(begun, "give-up/")).action)["Location"] == address(begun)
+    words = Page(operator_client.get(address(begun))).words
+    assert "olga gave up waiting for kvm2" in words
+    assert "will not do it any more" not in words
+
+
+def test_a_host_that_is_heard_of_is_waited_for(operator_client: Client, change: Change) -> None:
+    set_to(change, state="running", sends=1)
+    assert address(change, "give-up/") not in [
+        form.action for form in Page(operator_client.get(address(change))).forms
+    ]
+    page = Page(operator_client.post(address(change, "give-up/"), follow=True))
+    assert "This change does not wait for a silent host any more." in page.words
+
+
 def test_it_says_when_it_is_too_late_to_cancel(operator_client: Client, change: Change) -> None:
     set_to(change, state="sent", sends=1)
     page = Page(operator_client.post(address(change, "cancel/"), follow=True))
@@ -143,7 +166,7 @@ def test_it_says_why_it_cannot_be_tried_again(operator_client: Client, change: C
     assert "This change is not one to try again now." in page.words
 
 
-@pytest.mark.parametrize("path", ["cancel/", "retry/"])
+@pytest.mark.parametrize("path", ["cancel/", "give-up/", "retry/"])
 def test_a_viewer_a_stranger_and_a_passer_by_cannot(
     viewer_client: Client, stranger_client: Client, client: Client, change: Change, path: str
 ) -> None:
@@ -164,6 +187,7 @@ def test_a_stranger_finds_nothing(stranger_client: Client, change: Change) -> No
 def test_other_methods_are_refused(operator_client: Client, change: Change) -> None:
     assert operator_client.post(address(change)).status_code == 405
     assert operator_client.get(address(change, "cancel/")).status_code == 405
+    assert operator_client.get(address(change, "give-up/")).status_code == 405
     assert operator_client.get(address(change, "retry/")).status_code == 405
     assert operator_client.post("/changes/").status_code == 405
 
