@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse
@@ -101,8 +102,10 @@ def new_token(request: PanelRequest, name: str) -> HttpResponse:
 def _show_command(request: PanelRequest, host: Host, token: str) -> HttpResponse:
     # The token is shown in the answer itself, without the usual redirect: it would have to be kept somewhere readable
     # until the next page, and only its hash may be kept.
+    panel = settings.ENVIRONMENT.agent_url or request.build_absolute_uri("/")
+    again = " --again" if host.enrolled_at else ""  # else the agent refuses to replace what it has
     context = {
-        "command": f"kvmagent enrol --panel {request.build_absolute_uri('/')} --token {token}",
+        "command": f"kvmagent enrol --panel {panel} --token {token}{again}",
         "expires_at": timezone.now() + timedelta(minutes=TOKEN_MINUTES),
     }
     return render(request, "hosts/enrolment.html", {**_enrolment(request, host), **context})

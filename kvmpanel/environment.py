@@ -26,6 +26,8 @@ class PanelEnvironment(BaseSettings):
     redis_url: str = "redis://127.0.0.1:6379/0"
     # The worker gives Redis the user `web` with this password; without one there is no such user.
     web_redis_password: SecretStr = SecretStr("")
+    # Where the hosts reach this panel, e.g. https://panel.example.org; "" when it is as the browser does.
+    agent_url: str = ""
     # What an agent is told: where Redis is as seen from the hosts. Its user and password are put in at enrolment.
     agent_redis_url: str = "redis://127.0.0.1:6379/0"
 

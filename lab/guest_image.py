@@ -34,7 +34,7 @@ def ensure(progress: Callable[[str], None]) -> GuestImage:
     """The image, fetched and built where the cache has none of this recipe. Only a first kernel needs the network."""
     directory = cache_directory()
     directory.mkdir(parents=True, exist_ok=True)
-    with _locked(directory):
+    with _locked(directory, progress):
         tree = directory / "kernel"
         if not tree.exists():
             _fetch_kernel(tree, progress)
@@ -52,10 +52,14 @@ def cache_directory() -> Path:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def _locked(directory: Path, progress: Callable[[str], None]) -> Iterator[None]:
     """The second builder waits for the first, then finds its work done."""
     with (directory / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("wait for another lab that builds the guests' image")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

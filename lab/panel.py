@@ -217,6 +217,7 @@ class LabPanel(Generic[SomeLab]):
             "KVMPANEL_ALLOWED_HOSTS": json.dumps(hosts),
             "KVMPANEL_DATABASE_URL": self.database_url,
             "KVMPANEL_REDIS_URL": self.redis.worker_url,
+            "KVMPANEL_AGENT_URL": self.lan_url,
             "KVMPANEL_AGENT_REDIS_URL": self.redis.agent_url,
             "KVMPANEL_SIGNING_KEY": str(self.directory / "signing_key.pem"),
             "KVMPANEL_SIGNING_PUBLIC_KEY": str(self.directory / "signing_key.pub"),

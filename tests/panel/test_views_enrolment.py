@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.test import Client
+from pytest_django import Settings
 
 from audit.models import AuditEvent
 from hosts import operations
@@ -28,6 +29,21 @@ def test_it_shows_the_one_command_with_a_token_that_works(operator_client: Clien
     assert EnrolmentToken.objects.get().sha256 == hash_of(command[2])
     assert Host.objects.get(name="kvm7").status == HostStatus.WAITING
     assert "no-store" in answer["Cache-Control"]
+
+
+def test_the_command_names_the_address_at_which_hosts_reach_the_panel(
+    operator_client: Client, settings: Settings
+) -> None:
+    agent_url = "https://panel.lan.example.org:8443"
+    settings.ENVIRONMENT = settings.ENVIRONMENT.model_copy(update={"agent_url": agent_url})
+    page = Page(operator_client.post("/hosts/add/", {"name": "kvm7"}))
+    assert f"kvmagent enrol --panel {agent_url} --token " in page.text
+
+
+def test_the_command_for_a_host_that_was_enrolled_before_says_so(operator_client: Client) -> None:
+    make_host("kvm7", status=HostStatus.REVOKED)
+    page = Page(operator_client.post("/hosts/kvm7/token/"))
+    assert re.search(r"--token \S+ --again\s", page.text)
 
 
 def test_the_token_is_shown_once(operator_client: Client) -> None:
