@@ -68,6 +68,23 @@ def subnet_overlaps(facts: HostFacts, ref: NetworkRef, subnet: IPv4Network, *, f
     return []
 
 
+def subnet_is_public(subnet: IPv4Network, *, field: str) -> list[Problem]:
+    """A note, not an obstacle: a data centre may own the range."""
+    if not subnet.is_global:
+        return []
+    return [
+        Problem(
+            text=text(
+                "%(subnet)s is a public range: guests do not reach the machines on the Internet that have these "
+                "addresses.",
+                subnet=subnet,
+            ),
+            fix=text("Unless the range is yours, use a private one, such as 192.168.77.0/24."),
+            field=field,
+        )
+    ]
+
+
 def _others(facts: HostFacts, ref: NetworkRef) -> list[NetworkFacts]:
     return [network for network in facts.networks if network.uuid != ref.uuid]
 

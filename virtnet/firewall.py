@@ -1,8 +1,7 @@
 """The one nftables table of our own, `table inet kvmpanel`, rendered whole from the rules of each network.
 
 libvirt's own forward mode `nat` rejects what a table of ours accepts, so a NAT network of the panel is `open` to
-libvirt and
-NAT here. The whole table is replaced in one transaction: there is no moment with half of it.
+libvirt and NAT here. The whole table is replaced in one transaction: there is no moment with half of it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,21 @@
-"""The addresses of a network that libvirt serves itself (NAT, host-only): the host's own, the leases, the <ip>."""
+"""What a network that libvirt serves itself (NAT, host-only) has: its bridge, the host's address, leases, the <ip>."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Annotated
 from xml.etree import ElementTree as ET
 
-from virtnet.text import SpecError, text
+from pydantic import Field
+
+from virtnet.fields import LinkName
+from virtnet.text import SpecError, gettext_noop, text
+
+BridgeToMake = Annotated[
+    LinkName, Field(title=gettext_noop("Bridge"), description=gettext_noop("libvirt makes it, e.g. virbr1."))
+]
+FirstLease = Annotated[IPv4Address | None, Field(title=gettext_noop("First lease"))]
+LastLease = Annotated[IPv4Address | None, Field(title=gettext_noop("Last lease"))]
 
 
 def check_range(

@@ -21,6 +21,12 @@ def test_it_refuses_what_is_taken_each_beside_its_field() -> None:
     ]
 
 
+def test_a_public_range_is_noted_beside_its_field() -> None:
+    spec = HOST_ONLY.model_copy(update={"host_address": IPv4Interface("8.8.8.1/24")})
+    assert [note.field for note in spec.notes(host(), OFFICE)] == ["host_address"]
+    assert HOST_ONLY.notes(host(), OFFICE) == []
+
+
 def test_it_is_never_in_its_own_way() -> None:
     facts = host_with(
         link("virbr1", kind="bridge", addresses=(IPv4Interface("192.168.77.1/24"),)), networks=(office(HOST_ONLY),)

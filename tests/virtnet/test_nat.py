@@ -47,6 +47,23 @@ def test_it_is_never_in_its_own_way() -> None:
     assert NAT.problems(facts, OFFICE) == []
 
 
+def test_a_public_range_is_noted_and_stands_in_nobody_s_way() -> None:
+    spec = NAT.model_copy(update={"gateway": IPv4Interface("8.8.8.1/24")})
+    assert spec.problems(host(), OFFICE) == []
+    assert said(spec.notes(host(), OFFICE)) == [
+        (
+            "gateway",
+            "8.8.8.0/24 is a public range: guests do not reach the machines on the Internet that have these "
+            "addresses.",
+        )
+    ]
+
+
+@pytest.mark.parametrize("gateway", ["192.168.77.1/24", "10.9.0.1/16", "172.16.0.1/12", "100.64.0.1/24"])
+def test_a_private_range_needs_no_note(gateway: str) -> None:
+    assert NAT.model_copy(update={"gateway": IPv4Interface(gateway)}).notes(host(), OFFICE) == []
+
+
 def test_each_problem_has_a_remedy() -> None:
     facts = host_with(networks=(TAKEN, network("office", "nat", uuid=OTHER)))
     found = NAT.problems(facts, OFFICE)

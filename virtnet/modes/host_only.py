@@ -7,7 +7,7 @@ libvirt refuses to forward by rules of its own; our table refuses too, so that t
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 from typing import Annotated, ClassVar, Literal
 from xml.etree import ElementTree as ET
 
@@ -15,12 +15,11 @@ from pydantic import Field, model_validator
 
 from virtnet import checks, hops, network_xml, suggestions
 from virtnet.facts import HostFacts
-from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem, Reachability, no, yes
-from virtnet.subnet import check_range, ip_element
+from virtnet.subnet import BridgeToMake, FirstLease, LastLease, check_range, ip_element
 from virtnet.text import Text, gettext_noop, text
 
 
@@ -42,9 +41,7 @@ class HostOnly(NetworkSpec):
     by_hand: ClassVar[tuple[str, ...]] = ("virsh net-define hostonly.xml", "virsh net-start hostonly")
 
     mode: Literal["host-only"] = "host-only"
-    bridge: Annotated[
-        LinkName, Field(title=gettext_noop("Bridge"), description=gettext_noop("libvirt makes it, e.g. virbr1."))
-    ]
+    bridge: BridgeToMake
     host_address: Annotated[
         IPv4Interface,
         Field(
@@ -52,8 +49,8 @@ class HostOnly(NetworkSpec):
             description=gettext_noop("The host's address on the network, with its prefix, e.g. 192.168.77.1/24."),
         ),
     ]
-    first_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("First lease"))] = None
-    last_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("Last lease"))] = None
+    first_lease: FirstLease = None
+    last_lease: LastLease = None
 
     @model_validator(mode="after")
     def range_lies_in_the_subnet(self) -> HostOnly:
@@ -82,6 +79,9 @@ class HostOnly(NetworkSpec):
             *checks.bridge_is_taken(facts, ref, self.bridge),
             *checks.subnet_overlaps(facts, ref, self.host_address.network, field="host_address"),
         ]
+
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return checks.subnet_is_public(self.host_address.network, field="host_address")
 
     def reachability(self) -> Reachability:
         nothing_leaves = text("The host forwards nothing from or to this network.")

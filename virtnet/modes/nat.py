@@ -2,14 +2,13 @@
 
     guest -- tap -- virbrN -- host (masquerade) -- uplink -- LAN -- Internet
 
-libvirt makes the bridge and runs dnsmasq on it. To libvirt the network is `open`, because libvirt's own `nat`
-rejects what
-our table accepts; the masquerading and the refusals are in `table inet kvmpanel` (virtnet.firewall).
+libvirt makes the bridge and runs dnsmasq on it. To libvirt the network is `open`, because libvirt's own `nat` rejects
+what our table accepts; the masquerading and the refusals are in `table inet kvmpanel` (virtnet.firewall).
 """
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 from typing import Annotated, ClassVar, Literal
 from xml.etree import ElementTree as ET
 
@@ -17,12 +16,11 @@ from pydantic import Field, model_validator
 
 from virtnet import checks, hops, network_xml, suggestions
 from virtnet.facts import HostFacts
-from virtnet.fields import LinkName
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem, Reachability, no, yes
-from virtnet.subnet import check_range, ip_element
+from virtnet.subnet import BridgeToMake, FirstLease, LastLease, check_range, ip_element
 from virtnet.text import Text, gettext_noop, text
 
 
@@ -55,9 +53,7 @@ class Nat(NetworkSpec):
     by_hand: ClassVar[tuple[str, ...]] = ("virsh net-list --all",)
 
     mode: Literal["nat"] = "nat"
-    bridge: Annotated[
-        LinkName, Field(title=gettext_noop("Bridge"), description=gettext_noop("libvirt makes it, e.g. virbr1."))
-    ]
+    bridge: BridgeToMake
     gateway: Annotated[
         IPv4Interface,
         Field(
@@ -65,8 +61,8 @@ class Nat(NetworkSpec):
             description=gettext_noop("The host's address on the network, with its prefix, e.g. 192.168.77.1/24."),
         ),
     ]
-    first_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("First lease"))] = None
-    last_lease: Annotated[IPv4Address | None, Field(title=gettext_noop("Last lease"))] = None
+    first_lease: FirstLease = None
+    last_lease: LastLease = None
 
     @model_validator(mode="after")
     def range_lies_in_the_subnet(self) -> Nat:
@@ -95,6 +91,9 @@ class Nat(NetworkSpec):
             *checks.bridge_is_taken(facts, ref, self.bridge),
             *checks.subnet_overlaps(facts, ref, self.gateway.network, field="gateway"),
         ]
+
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return checks.subnet_is_public(self.gateway.network, field="gateway")
 
     def reachability(self) -> Reachability:
         return Reachability(
