@@ -20,6 +20,7 @@ import libvirt
 from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
+from kvmagent.way_to_panel import way_to_panel
 from virtnet import read_network
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Versions
 from virtnet.text import Text, text
@@ -60,6 +61,8 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         libvirt_error=error,
         links=found_links,
         routes=links.read_routes(found_links),
+        rules=links.read_rules(),
+        way_to_panel=way_to_panel(),
         networks=told.networks,
         domains=told.domains,
     )

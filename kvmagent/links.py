@@ -12,12 +12,16 @@ from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.rtnl import rt_proto, rt_scope
 
 from kvmagent import sriov
 from kvmagent.bridge_mark import Mark
-from virtnet.facts import AnyAddress, AnyInterface, Link, Route
+from virtnet.facts import AnyAddress, AnyInterface, Link, Route, Rule
 
-MAIN_TABLE = 254
+LOCAL_TABLE = 255
+RTM_F_CLONED = 0x200
+OWN_RULES = {0, 32766, 32767}  # priorities of the kernel's own rules: tables local, main and default
+FOREVER = 0xFFFFFFFF
 MOST_ROUTES = 2000
 IFF_UP = 1
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -35,23 +39,32 @@ def read_links() -> tuple[Link, ...]:
     """All links of this network namespace, in the order of their indexes."""
     with IPRoute() as netlink:
         messages = sorted(netlink.get_links(), key=lambda message: int(message["index"]))
-        addresses = _addresses(netlink)
+        addresses, dynamic = _addresses(netlink)
     names = {message["index"]: message.get_attr("IFLA_IFNAME") for message in messages}
-    return tuple(_link(message, names, addresses[message["index"]]) for message in messages)
+    return tuple(_link(message, names, addresses[message["index"]], dynamic) for message in messages)
 
 
 def read_routes(found_links: Iterable[Link]) -> tuple[Route, ...]:
-    """The routes of the main table over these links, IPv4 first; a route of many paths is one Route for each.
+    """The routes over these links, IPv4 first; a route of many paths is one Route for each.
 
     At most MOST_ROUTES: a router's full table would make a report that is too large to be taken.
     """
     names = {link.index: link.name for link in found_links}
     with IPRoute() as netlink:
-        messages = list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET))
-        messages += list(netlink.get_routes(table=MAIN_TABLE, family=socket.AF_INET6))
-    routes = [route for message in messages for route in _routes(message, names)]
+        messages = list(netlink.get_routes(family=socket.AF_INET))
+        messages += list(netlink.get_routes(family=socket.AF_INET6))
+    wanted = [one for one in messages if _table(one) != LOCAL_TABLE and not one["flags"] & RTM_F_CLONED]
+    routes = [route for message in wanted for route in _routes(message, names)]
     routes.sort(key=lambda one: (one.dst.version, one.dst.network_address.packed, one.dst.prefixlen, str(one)))
     return tuple(routes[:MOST_ROUTES])
+
+
+def read_rules() -> tuple[Rule, ...]:
+    """The policy rules that somebody added, IPv4 first, in their order."""
+    with IPRoute() as netlink:
+        messages = [*netlink.get_rules(family=socket.AF_INET), *netlink.get_rules(family=socket.AF_INET6)]
+    rules = [_rule(message) for message in messages if message.get_attr("FRA_PRIORITY", 0) not in OWN_RULES]
+    return tuple(sorted(rules, key=lambda rule: (rule.version, rule.priority)))
 
 
 def read_neighbours() -> dict[str, list[AnyAddress]]:
@@ -125,8 +138,11 @@ def _kind(message: Any) -> str:
     return message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") or ""
 
 
-def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface]) -> Link:
+def _link(
+    message: Any, names: Mapping[int, str], addresses: list[AnyInterface], dynamic: Mapping[int, set[AnyInterface]]
+) -> Link:
     name, kind_of_link = message.get_attr("IFLA_IFNAME"), _kind(message)
+    limited = dynamic.get(message["index"], set())
     mark = Mark.read(message.get_attr("IFLA_IFALIAS")) if kind_of_link == "bridge" else None
     return Link(
         name=name,
@@ -140,6 +156,7 @@ def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface])
         up=bool(message["flags"] & IFF_UP),
         operstate=message.get_attr("IFLA_OPERSTATE") or "",
         addresses=tuple(addresses),
+        dynamic=tuple(address for address in addresses if address in limited),
         speed=_speed(name) if kind_of_link in WITH_SPEED else None,
         driver=_linked(sriov.SYS_CLASS_NET / name / "device" / "driver"),
         pci_address=_pci_address(name),
@@ -147,32 +164,73 @@ def _link(message: Any, names: Mapping[int, str], addresses: list[AnyInterface])
         or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
         made_for=mark.network if mark else None,
         made_with=mark.uplink if mark else None,
+        stp=_stp(message) if kind_of_link == "bridge" else None,
         pf=sriov.pf_of(name),
         totalvfs=sriov.totalvfs(name),
         numvfs=sriov.numvfs(name),
     )
 
 
-def _addresses(netlink: IPRoute) -> dict[int, list[AnyInterface]]:
+def _stp(message: Any) -> bool:
+    return bool(message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_STP_STATE"))
+
+
+def _addresses(netlink: IPRoute) -> tuple[dict[int, list[AnyInterface]], dict[int, set[AnyInterface]]]:
+    """Index of a link -> its addresses, and those of them that end by themselves."""
     found: dict[int, list[AnyInterface]] = defaultdict(list)
+    dynamic: dict[int, set[AnyInterface]] = defaultdict(set)
     for message in netlink.get_addr():
         # On a point-to-point link IFA_ADDRESS is the other end's, IFA_LOCAL ours; IPv6 has only IFA_ADDRESS.
         address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-        found[message["index"]].append(ip_interface(f"{address}/{message['prefixlen']}"))
+        interface = ip_interface(f"{address}/{message['prefixlen']}")
+        found[message["index"]].append(interface)
+        if (message.get_attr("IFA_CACHEINFO") or {}).get("ifa_valid", FOREVER) != FOREVER:
+            dynamic[message["index"]].add(interface)
     for addresses in found.values():
         addresses.sort(key=lambda one: (one.version, one.packed, one.network.prefixlen))
-    return found
+    return found, dynamic
 
 
 def _routes(message: Any, names: Mapping[int, str]) -> list[Route]:
     everything = IPv4Address(0) if message["family"] == socket.AF_INET else IPv6Address(0)
     dst = ip_network(f"{message.get_attr('RTA_DST') or everything}/{message['dst_len']}")
-    metric = message.get_attr("RTA_PRIORITY")
+    prefsrc = message.get_attr("RTA_PREFSRC")
+    about = {
+        "dst": dst,
+        "metric": message.get_attr("RTA_PRIORITY"),
+        "table": _table(message),
+        "proto": rt_proto.get(message["proto"], str(message["proto"])),
+        "scope": {"universe": "global"}.get(name := rt_scope.get(message["scope"], str(message["scope"])), name),
+        "prefsrc": ip_address(prefsrc) if prefsrc else None,
+    }
     hops = [(hop.get_attr("RTA_GATEWAY"), hop["oif"]) for hop in message.get_attr("RTA_MULTIPATH") or ()]
     return [
-        Route(dst=dst, gateway=ip_address(gateway) if gateway else None, dev=names.get(oif), metric=metric)
+        Route(gateway=ip_address(gateway) if gateway else None, dev=names.get(oif), **about)
         for gateway, oif in hops or [(message.get_attr("RTA_GATEWAY"), message.get_attr("RTA_OIF"))]
     ]
+
+
+def _table(message: Any) -> int:
+    return int(message.get_attr("RTA_TABLE") or message["table"])
+
+
+def _rule(message: Any) -> Rule:
+    """As `ip rule` writes it, as far as the selectors that people use."""
+    iif, oif = message.get_attr("FRA_IIFNAME"), message.get_attr("FRA_OIFNAME")
+    source, target, mark = (message.get_attr(name) for name in ("FRA_SRC", "FRA_DST", "FRA_FWMARK"))
+    words = ["from", f"{source}/{message['src_len']}" if source else "all"]
+    words += ["to", f"{target}/{message['dst_len']}"] if target else []
+    words += ["fwmark", hex(mark)] if mark else []
+    words += ["iif", iif] if iif else []
+    words += ["oif", oif] if oif else []
+    return Rule(
+        version=4 if message["family"] == socket.AF_INET else 6,
+        priority=message.get_attr("FRA_PRIORITY", 0),
+        selector=" ".join(words),
+        table=message.get_attr("FRA_TABLE") or message["table"],
+        iif=iif,
+        oif=oif,
+    )
 
 
 def _speed(link: str) -> int | None:

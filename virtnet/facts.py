@@ -20,6 +20,7 @@ from virtnet.text import Text
 AnyAddress = IPv4Address | IPv6Address
 AnyInterface = IPv4Interface | IPv6Interface
 AnyNetwork = IPv4Network | IPv6Network
+MAIN_TABLE = 254
 
 
 class Fact(BaseModel):
@@ -41,24 +42,46 @@ class Link(Fact):
     up: bool = False  # IFF_UP, what `ip link set … up` sets
     operstate: str = ""  # UP, DOWN, UNKNOWN … as in `ip -br link`
     addresses: tuple[AnyInterface, ...] = ()
+    dynamic: tuple[AnyInterface, ...] = ()  # those of `addresses` that DHCP or a router gave for a time
     speed: int | None = None  # Mbit/s
     driver: str | None = None
     pci_address: str | None = None
     wireless: bool = False
     made_for: UUID | None = None  # of a bridge that the panel made: the network that it was made for
     made_with: ForeignName | None = None  # of such a bridge: the uplink that it was made with
+    stp: bool | None = None  # of a bridge: whether it speaks the spanning tree protocol
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to
     totalvfs: int | None = None  # of a PF: sriov_totalvfs
     numvfs: int | None = None  # of a PF: sriov_numvfs
 
 
 class Route(Fact):
-    """A route of the main table."""
+    """A route, with the words of `ip route`. The kernel's own table of the host's addresses is left out."""
 
     dst: AnyNetwork
     gateway: AnyAddress | None = None
     dev: ForeignName | None = None
     metric: int | None = None
+    table: int = MAIN_TABLE
+    proto: str = ""  # who made it: kernel, boot, static, dhcp, ra …
+    scope: str = ""  # global, link, host
+    prefsrc: AnyAddress | None = None  # `src`: the address that the host uses for it
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is used without a policy rule of somebody's own."""
+        return self.table == MAIN_TABLE
+
+
+class Rule(Fact):
+    """A policy rule that somebody added (`ip rule`): which packets are routed by which table."""
+
+    version: Literal[4, 6]
+    priority: int
+    selector: str  # e.g. "from 10.0.0.5 iif eth0"
+    table: int
+    iif: ForeignName | None = None
+    oif: ForeignName | None = None
 
 
 class Lease(Fact):
@@ -147,6 +170,10 @@ class HostFacts(Fact):
     libvirt_error: Text | None = None  # why networks and domains could not be read; then they are the last known ones
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    way_to_panel: ForeignName | None = (
+        None  # the link over which the agent reaches the panel; None: not enrolled, no way
+    )
     networks: tuple[NetworkFacts, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
 
@@ -179,7 +206,7 @@ class HostFacts(Fact):
     @property
     def default_route_dev(self) -> str | None:
         """The link of the IPv4 default route with the lowest metric."""
-        defaults = [route for route in self.routes if route.dst == IPv4Network("0.0.0.0/0")]
+        defaults = [route for route in self.routes if route.is_main and route.dst == IPv4Network("0.0.0.0/0")]
         return min(defaults, key=lambda route: route.metric or 0).dev if defaults else None
 
     def link(self, name: str) -> Link | None:

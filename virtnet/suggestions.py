@@ -32,7 +32,7 @@ def free_subnet(facts: HostFacts) -> IPv4Network | None:
     """The first 192.168.X.0/24 from X = 100 that overlaps nothing on the host; None when all are taken."""
     taken = [address.network for link in facts.links for address in link.addresses]
     taken += [address.network for network in facts.networks for address in network.subnets]
-    taken += [route.dst for route in facts.routes if route.dst.prefixlen > 0]
+    taken += [route.dst for route in facts.routes if route.is_main and route.dst.prefixlen > 0]
     taken_v4 = [subnet for subnet in taken if isinstance(subnet, IPv4Network)]
     for third in (*range(100, 255), *range(1, 100)):
         subnet = IPv4Network(f"192.168.{third}.0/24")

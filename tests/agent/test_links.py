@@ -11,7 +11,8 @@ from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.steps import Steps
-from virtnet.facts import HostFacts, Route
+from kvmagent.way_to_panel import link_to
+from virtnet.facts import HostFacts, Route, Rule
 from virtnet.messages import Step
 from virtnet.modes.bridge import Bridge
 from virtnet.refs import NetworkRef
@@ -43,18 +44,59 @@ def test_it_reads_kind_master_mac_mtu_and_addresses() -> None:
     assert [link.index for link in links.read_links()] == sorted(link.index for link in links.read_links())
 
 
-def test_it_reads_the_main_table_and_no_other() -> None:
+def test_it_reads_each_table_but_the_kernel_s_own_of_addresses() -> None:
     ip("link", "add", "br0", "type", "bridge")
     ip("link", "set", "br0", "up")
     ip("address", "add", "10.1.0.1/24", "dev", "br0")
-    ip("route", "add", "default", "via", "10.1.0.9", "metric", "50")
+    ip("route", "add", "default", "via", "10.1.0.9", "metric", "50", "proto", "static", "src", "10.1.0.1")
     ip("route", "add", "10.9.0.0/16", "via", "10.1.0.9", "table", "99")
     ip("route", "add", "blackhole", "10.8.0.0/16")
     found = links.read_routes(links.read_links())
-    assert Route(dst=IPv4Network("0.0.0.0/0"), gateway=IPv4Address("10.1.0.9"), dev="br0", metric=50) in found
-    assert Route(dst=IPv4Network("10.1.0.0/24"), dev="br0") in found
+    ours = IPv4Address("10.1.0.1")
+    assert found[0] == Route(
+        dst=IPv4Network("0.0.0.0/0"),
+        gateway=IPv4Address("10.1.0.9"),
+        dev="br0",
+        metric=50,
+        proto="static",
+        scope="global",
+        prefsrc=ours,
+    )
+    connected = Route(dst=IPv4Network("10.1.0.0/24"), dev="br0", proto="kernel", scope="link", prefsrc=ours)
+    assert connected in found
     assert IPv4Network("10.8.0.0/16") in [route.dst for route in found]
-    assert IPv4Network("10.9.0.0/16") not in [route.dst for route in found]
+    assert [route.table for route in found if route.dst == IPv4Network("10.9.0.0/16")] == [99]
+    assert not [route for route in found if route.table == 255]
+
+
+def test_it_reads_the_rules_that_somebody_added() -> None:
+    assert links.read_rules() == ()
+    ip("rule", "add", "from", "10.1.0.0/24", "iif", "eth7", "fwmark", "7", "lookup", "99", "priority", "90")
+    ip("-6", "rule", "add", "oif", "eth7", "lookup", "98", "priority", "91")
+    first, second = links.read_rules()
+    assert first == Rule(version=4, priority=90, selector="from 10.1.0.0/24 fwmark 0x7 iif eth7", table=99, iif="eth7")
+    assert second == Rule(version=6, priority=91, selector="from all oif eth7", table=98, oif="eth7")
+
+
+def test_it_tells_addresses_that_end_by_themselves_and_bridges_that_speak_stp() -> None:
+    ip("link", "add", "br0", "type", "bridge", "stp_state", "1")
+    ip("link", "add", "br1", "type", "bridge")
+    ip("address", "add", "10.1.0.1/24", "dev", "br0")
+    ip("address", "add", "10.2.0.1/24", "dev", "br0", "valid_lft", "900", "preferred_lft", "600")
+    found = {link.name: link for link in links.read_links()}
+    assert found["br0"].dynamic == (ip_interface("10.2.0.1/24"),)
+    assert (found["br0"].stp, found["br1"].stp, found["lo"].stp) == (True, False, None)
+
+
+def test_the_link_to_an_address_is_the_one_that_the_kernel_would_take() -> None:
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "br0", "up")
+    ip("address", "add", "10.1.0.1/24", "dev", "br0")
+    assert link_to("10.1.0.7") == "br0"
+    assert link_to("10.9.0.1") is None
+    assert link_to("fd07::1") is None
+    ip("-6", "route", "add", "fd07::/64", "dev", "br0")
+    assert link_to("fd07::1") == "br0"
 
 
 def test_a_route_of_two_paths_is_two() -> None:
