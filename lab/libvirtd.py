@@ -9,7 +9,7 @@ from pathlib import Path
 
 import libvirt
 
-from lab import guest_image
+from lab import cache
 from lab.errors import LabError
 from lab.processes import ProcessId, end, identify
 
@@ -64,7 +64,7 @@ def keep_capabilities(state_dir: Path) -> None:
 
 
 def _known_capabilities() -> Path:
-    return guest_image.cache_directory() / "capabilities"
+    return cache.directory() / "capabilities"
 
 
 def start(state_dir: Path, name: str, run: Run) -> None:
