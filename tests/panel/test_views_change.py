@@ -133,9 +133,7 @@ def test_it_gives_up_waiting_for_a_host_that_had_begun(
 
 def test_a_host_that_is_heard_of_is_waited_for(operator_client: Client, change: Change) -> None:
     set_to(change, state="running", sends=1)
-    assert address(change, "give-up/") not in [
-        form.action for form in Page(operator_client.get(address(change))).forms
-    ]
+    assert address(change, "give-up/") not in [form.action for form in Page(operator_client.get(address(change))).forms]
     page = Page(operator_client.post(address(change, "give-up/"), follow=True))
     assert "This change does not wait for a silent host any more." in page.words
 

@@ -53,8 +53,7 @@ def test_a_public_range_is_noted_and_stands_in_nobody_s_way() -> None:
     assert said(spec.notes(host(), OFFICE)) == [
         (
             "gateway",
-            "8.8.8.0/24 is a public range: guests do not reach the machines on the Internet that have these "
-            "addresses.",
+            "8.8.8.0/24 is a public range: guests do not reach the machines on the Internet that have these addresses.",
         )
     ]
 
