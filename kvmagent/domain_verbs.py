@@ -29,9 +29,9 @@ class DomainVerbs:
             found = self._domain(domain)
             plugged = _plugged(found, interface.mac)
             for card in plugged.values():
-                if card.get("type") != "network" or libvirt_domains.source(card) != interface.network:
+                if not interface.source.is_that_of(*libvirt_domains.where(card)):
                     sentence = text(
-                        "%(mac)s is a card of %(guest)s already, on another network. Choose another MAC address.",
+                        "%(mac)s is a card of %(guest)s already, plugged in elsewhere. Choose another MAC address.",
                         mac=interface.mac,
                         guest=domain.name,
                     )
@@ -40,7 +40,7 @@ class DomainVerbs:
             if not missing:
                 self._steps.already_so(verb, self._where(found, interface.mac))
                 return
-            back = verbs.detach_interface(domain, interface.mac)
+            back = verbs.detach_interface(domain, interface.mac, interface.source.type)
             self._steps.push(back, lambda: self._unplug(domain, interface.mac, missing))
             for affect in missing:
                 libvirt_domains.attach_device(found, interface.libvirt_xml(), affect=affect)
@@ -53,6 +53,7 @@ class DomainVerbs:
             if not former:
                 self._steps.already_so(verb)
                 return
+            verb = verbs.detach_interface(domain, mac, next(iter(former.values())).get("type", ""))
             back = Verb(
                 text=text("Plug the card %(mac)s of %(domain)s back in.", mac=mac, domain=domain.name),
                 command=verb.command.replace("detach-interface", "attach-interface"),

@@ -168,21 +168,20 @@ def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, boo
 
 
 def _same(card: ET.Element, other: ET.Element) -> bool:
-    return all(
-        said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.source, lambda one: one.get("type"))
-    )
+    return all(said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.where))
 
 
 def _interface(
     card: ET.Element, *, live: bool, persistent: bool, addresses: GuestAddresses, agent: GuestAddresses.ByMac
 ) -> InterfaceFacts:
     mac = libvirt_domains.mac(card)
-    source, model, link = card.find("source"), card.find("model"), card.find("link")
+    model, link = card.find("model"), card.find("link")
+    kind, source, source_mode = libvirt_domains.where(card)
     return InterfaceFacts(
         mac=mac,
-        type=card.get("type", ""),
-        source=libvirt_domains.source(card),
-        source_mode=source.get("mode") if source is not None and card.get("type") == "direct" else None,
+        type=kind,
+        source=source,
+        source_mode=source_mode,
         target=libvirt_domains.target(card) if live else None,
         model=model.get("type") if model is not None else None,
         link_up=link is None or link.get("state") != "down",

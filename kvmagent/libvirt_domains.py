@@ -96,6 +96,17 @@ def source(card: ET.Element) -> str | None:
     return found.get("dev")
 
 
+def source_mode(card: ET.Element) -> str | None:
+    """Of a card straight on a link: bridge, vepa, private or passthrough."""
+    found = card.find("source")
+    return found.get("mode") if found is not None and card.get("type") == "direct" else None
+
+
+def where(card: ET.Element) -> tuple[str, str | None, str | None]:
+    """Where a card is plugged in: its type, source and source mode, as InterfaceFacts has them."""
+    return card.get("type", ""), source(card), source_mode(card)
+
+
 def target(card: ET.Element) -> str | None:
     """The link on the host that the card hangs on, e.g. vnet3."""
     found = card.find("target")

@@ -13,7 +13,7 @@ from kvmpanel.translation import translated
 from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
 from virtnet.facts import HostFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, Model
 
 
 class AttachForm(forms.Form):
@@ -22,7 +22,7 @@ class AttachForm(forms.Form):
     model = forms.ChoiceField(
         label=_("Model"),
         help_text=_("virtio is the fastest. Take another only for a guest without its driver."),
-        choices=[(name, name) for name in get_args(InterfaceSpec.model_fields["model"].annotation)],
+        choices=[(name, name) for name in get_args(Model)],
     )
     mac = forms.CharField(
         label=_("MAC address"), max_length=17, help_text=_("Drawn for this card. Change it only when you must.")
@@ -32,15 +32,16 @@ class AttachForm(forms.Form):
     def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial)
         # A network that does not run is offered too: the page says why it cannot be chosen yet.
-        choices = [(network.name, f"{network.name} ({mode_label(network.mode)})") for network in facts.networks]
-        self.fields["network"] = forms.ChoiceField(label=_("Network"), choices=choices)
+        choices = [(f"network:{one.name}", f"{one.name} ({mode_label(one.mode)})") for one in facts.networks]
+        self.fields["source"] = forms.ChoiceField(label=_("Network"), choices=choices)
 
     def clean(self) -> dict[str, Any]:
         given = dict(self.cleaned_data)
         if self.errors:
             return given
+        kind, _colon, name = given.pop("source").partition(":")
         try:
-            self.interface = InterfaceSpec.model_validate(given)
+            self.interface = InterfaceSpec.model_validate({**given, "source": {"type": kind, kind: name}})
         except ValidationError as error:
             for found in error.errors():
                 self.add_error(str(found["loc"][0]) if found["loc"] else None, translated(sentence_of_error(found)))

@@ -35,7 +35,7 @@ from virtnet.actions import (
 )
 from virtnet.channel import ORDER_MINUTES
 from virtnet.facts import DomainFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import Text, text
@@ -141,7 +141,8 @@ def attach_interface(host: Host, domain: DomainFacts, interface: InterfaceSpec, 
     locked = _lock(host, by)
     _check_mac_is_free(locked, domain, interface.mac)
     action = AttachInterface(domain=_domain_ref(domain), interface=interface)
-    return _request(locked, action, by=by, network=_network_of(locked, interface.network), domain=domain)
+    name = interface.source.network if isinstance(interface.source, NetworkSource) else ""
+    return _request(locked, action, by=by, network=_network_of(locked, name), domain=domain)
 
 
 @transaction.atomic
@@ -151,8 +152,9 @@ def detach_interface(host: Host, domain: DomainFacts, mac: str, *, by: User) -> 
         action = DetachInterface(domain=_domain_ref(domain), mac=mac)
     except ValidationError as error:
         raise _refused(text("%(mac)s is no MAC address.", mac=mac), field="mac") from error
-    source = next((card.source for card in domain.interfaces if card.mac == action.mac), None)
-    return _request(locked, action, by=by, network=_network_of(locked, source or ""), domain=domain)
+    sources = [card.source for card in domain.interfaces if card.mac == action.mac and card.type == "network"]
+    network = _network_of(locked, sources[0] or "") if sources else None
+    return _request(locked, action, by=by, network=network, domain=domain)
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from virtnet import action_checks
-from virtnet.facts import DomainFacts, HostFacts
+from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
 from virtnet.host import Host
 from virtnet.interface import InterfaceSpec
@@ -165,51 +165,32 @@ class SetNetworkAutostart(Action):
 
 
 class AttachInterface(Action):
-    """Plug a new card into a network, live where the guest runs, and for its next start."""
+    """Plug a new card in, live where the guest runs, and for its next start."""
 
     action: Literal["attach-interface"] = "attach-interface"
     domain: DomainRef
     interface: InterfaceSpec
 
     def title(self) -> Text:
-        return text(
-            "Plug %(domain)s into the network %(network)s", domain=self.domain.name, network=self.interface.network
-        )
+        return self.interface.source.title(self.domain.name)
 
     def problems(self, facts: HostFacts) -> list[Problem]:
-        found = action_checks.guest_is_there(facts, self.domain)
-        network = facts.network(self.interface.network)
-        if network is None:
-            found.append(
-                Problem(
-                    text=text("This host has no network %(network)s.", network=self.interface.network),
-                    fix=text("Choose a network of this host."),
-                    field="network",
-                )
-            )
-        elif not network.active:
-            found.append(
-                Problem(
-                    text=text("The network %(network)s is not running.", network=network.name),
-                    fix=text("Start the network first."),
-                    field="network",
-                )
-            )
+        return [
+            *action_checks.guest_is_there(facts, self.domain),
+            *self.interface.source.problems(facts, self.domain, self.interface.mac),
+            *self._mac_is_taken(facts),
+        ]
+
+    def _mac_is_taken(self, facts: HostFacts) -> list[Problem]:
+        source, mac = self.interface.source, self.interface.mac
         for guest in facts.domains:
             for card in guest.interfaces:
-                if card.mac == self.interface.mac and not self._is(guest, card.source):
-                    found.append(
-                        Problem(
-                            text=text("%(mac)s is a card of %(guest)s already.", mac=card.mac, guest=guest.name),
-                            fix=text("Choose another MAC address."),
-                            field="mac",
-                        )
-                    )
-        return found
-
-    def _is(self, guest: DomainFacts, source: str | None) -> bool:
-        """Whether a card that is there is the very card that is wanted, from an order that came before."""
-        return guest.uuid == self.domain.uuid and source == self.interface.network
+                # A card that is there may be the very card that is wanted, from an order that came before.
+                same = guest.uuid == self.domain.uuid and source.is_that_of(card.type, card.source, card.source_mode)
+                if card.mac == mac and not same:
+                    sentence = text("%(mac)s is a card of %(guest)s already.", mac=mac, guest=guest.name)
+                    return [Problem(text=sentence, fix=text("Choose another MAC address."), field="mac")]
+        return []
 
     def apply(self, host: Host) -> None:
         host.attach_interface(self.domain, self.interface)

@@ -5,11 +5,13 @@ Each verb tells what it found or did, is safe to repeat, and has its undo.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from virtnet.firewall import NetworkRules
-from virtnet.interface import InterfaceSpec
 from virtnet.refs import DomainRef, NetworkRef
+
+if TYPE_CHECKING:  # a card knows what stands in its way, as a mode does, and modes know the verbs
+    from virtnet.interface import InterfaceSpec
 
 
 class Host(Protocol):

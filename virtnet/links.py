@@ -65,6 +65,15 @@ def addresses_on(link: Link) -> list[str]:
     return [str(address) for address in link.addresses if not (address.version == 6 and address.is_link_local)]
 
 
+def routes_on(facts: HostFacts, link: str) -> list[str]:
+    """The subnets that the host reaches by this link, the default route and IPv6's link-local ones left out."""
+    return [
+        str(route.dst)
+        for route in facts.routes
+        if route.dev == link and route.dst.prefixlen > 0 and not (route.dst.is_link_local or route.dst.is_multicast)
+    ]
+
+
 def networks_on(facts: HostFacts, ref: NetworkRef, link: str) -> list[NetworkFacts]:
     """The other libvirt networks that name this link."""
     return [network for network in facts.networks if network.uuid != ref.uuid and link in network.devs]

@@ -11,7 +11,7 @@ from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from virtnet.facts import AnyInterface
-from virtnet.libvirt_xml import parse
+from virtnet.libvirt_xml import parse_beginning
 from virtnet.refs import NetworkRef
 
 # The mark of ownership: a network that carries it was made by the panel, and the spec inside says as what.
@@ -57,9 +57,9 @@ def forward_mode(network: ET.Element) -> str | None:
 
 
 def forward_mode_of(xml: str) -> str | None:
-    """The same of a document as text; None also where that cannot be read, e.g. because a report cut it."""
+    """The same of a document as text; None also where that cannot be read."""
     try:
-        return forward_mode(parse(xml))
+        return forward_mode(parse_beginning(xml))
     except ET.ParseError:
         return None
 

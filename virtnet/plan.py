@@ -52,7 +52,9 @@ class RecordingHost:
         self.verbs.append(verbs.attach_interface(domain, interface))
 
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
-        self.verbs.append(verbs.detach_interface(domain, mac))
+        guest = self._facts.domain(domain.uuid)
+        kinds = [card.type for card in guest.interfaces if card.mac == mac] if guest is not None else []
+        self.verbs.append(verbs.detach_interface(domain, mac, *kinds[:1]))
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         self._rules.pop(network.name, None)

@@ -72,21 +72,17 @@ def undefine_network(network: NetworkRef) -> Verb:
 
 def attach_interface(domain: DomainRef, interface: InterfaceSpec) -> Verb:
     return Verb(
-        text=text(
-            "Plug the card %(mac)s of %(domain)s into the network %(network)s.",
-            mac=interface.mac,
-            domain=domain.name,
-            network=interface.network,
-        ),
+        text=interface.source.step(domain.name, interface.mac),
         command=f"virsh attach-device {shlex.quote(domain.name)} card.xml --persistent",
         document=interface.libvirt_xml(),
     )
 
 
-def detach_interface(domain: DomainRef, mac: str) -> Verb:
+def detach_interface(domain: DomainRef, mac: str, kind: str = "network") -> Verb:
+    """kind: libvirt's type of the card, as it was found."""
     return Verb(
         text=text("Unplug the card %(mac)s from %(domain)s.", mac=mac, domain=domain.name),
-        command=f"virsh detach-interface {shlex.quote(domain.name)} network --mac {mac} --persistent",
+        command=f"virsh detach-interface {shlex.quote(domain.name)} {shlex.quote(kind)} --mac {mac} --persistent",
     )
 
 

@@ -78,8 +78,8 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
         "facts": facts,
         "guest": domain,
         "form": form,
-        "networks": [(network, spec_of(network)) for network in facts.networks],
-        "chosen": form["network"].value(),
+        "networks": [(f"network:{network.name}", network, spec_of(network)) for network in facts.networks],
+        "chosen": form["source"].value(),
         "preview": seen,
     }
     template = "networks/attach.html#card" if request.htmx else "networks/attach.html"

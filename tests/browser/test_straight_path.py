@@ -98,7 +98,7 @@ def plug_in(page: Page, host: LabHost, guest: LabGuest, network: str) -> IPv4Add
     """Plugs a card in; the address is read off the guest's page, and is the one that the guest has."""
     page.goto(f"/hosts/{host.name}/guests/{guest.uuid}/")
     page.get_by_role("link", name="Plug in a card").click()
-    page.locator(f"input[name=network][value={network}]").check()
+    page.locator(f"input[name=source][value='network:{network}']").check()
     page.get_by_role("button", name="Plug it in").click()
     wait_until_applied(page)
     page.goto(f"/hosts/{host.name}/guests/{guest.uuid}/")

@@ -8,7 +8,7 @@ from uuid import UUID
 from lab import LabGuest, LabHost
 from virtnet.actions import Action, AttachInterface, DefineNetwork, DetachInterface, UndefineNetwork
 from virtnet.facts import HostFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.messages import Step
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec
@@ -50,7 +50,9 @@ def domain(guest: LabGuest) -> DomainRef:
 
 
 def attach(guest: LabGuest, network: str, mac: str) -> AttachInterface:
-    return AttachInterface(domain=domain(guest), interface=InterfaceSpec(network=network, mac=mac))
+    return AttachInterface(
+        domain=domain(guest), interface=InterfaceSpec(source=NetworkSource(network=network), mac=mac)
+    )
 
 
 def detach(guest: LabGuest, mac: str) -> DetachInterface:

@@ -12,7 +12,7 @@ from lab import Lab, LabGuest, LabHost
 from tests.lab.agent_cli import apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from virtnet.actions import AttachInterface, DetachInterface, UpdateNetwork
 from virtnet.facts import HostFacts, InterfaceFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.modes.bridge import Bridge
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.macvtap import Macvtap
@@ -215,7 +215,9 @@ def test_a_guest_that_does_not_let_go_of_its_card_is_named_and_keeps_it(host: La
     domain.create()  # without a disk: no system ever answers the unplugging
     try:
         with network(host, NAT):
-            plug = AttachInterface(domain=asleep, interface=InterfaceSpec(network=NAT.name, mac=MAC))
+            plug = AttachInterface(
+                domain=asleep, interface=InterfaceSpec(source=NetworkSource(network=NAT.name), mac=MAC)
+            )
             assert must_apply(host, plug) == ["done"]
             before = facts(host).domain(asleep.uuid)
             status, _, said = apply(host, DetachInterface(domain=asleep, mac=MAC))

@@ -15,7 +15,7 @@ from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
 from virtnet.actions import AttachInterface, StartNetwork
 from virtnet.facts import NetworkFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.libvirt_xml import parse
 from virtnet.messages import Step
 from virtnet.modes.nat import Nat
@@ -182,14 +182,14 @@ def test_describe_shows_the_network_or_nothing(host: LinuxHost) -> None:
 
 def test_describe_shows_the_guest_of_a_card(host: LinuxHost) -> None:
     domain = DomainRef(uuid=UUID("00000000-0000-4000-8000-000000000009"), name="web1")
-    card = InterfaceSpec(network="office", mac="52:54:00:00:00:01")
+    card = InterfaceSpec(source=NetworkSource(network="office"), mac="52:54:00:00:00:01")
     assert "<name>web1</name>" in host.describe(AttachInterface(domain=domain, interface=card))
 
 
 def test_a_guest_that_is_gone_is_named(host: LinuxHost) -> None:
     nobody = DomainRef(uuid=UUID(int=5), name="nobody")
     with pytest.raises(VerbFailed, match="guest nobody is not on this host"):
-        host.attach_interface(nobody, InterfaceSpec(network="office", mac="52:54:00:00:00:01"))
+        host.attach_interface(nobody, InterfaceSpec(source=NetworkSource(network="office"), mac="52:54:00:00:00:01"))
 
 
 def test_libvirtd_that_is_down_is_told_with_its_remedy(steps: list[Step]) -> None:

@@ -50,7 +50,7 @@ def _changes(olga: object) -> None:
     from team.models import User
     from tests.panel.factories import FOREIGN_XML, lab_spec, nat_spec, web_guest
     from virtnet.facts import HostFacts
-    from virtnet.interface import InterfaceSpec
+    from virtnet.interface import InterfaceSpec, NetworkSource
     from virtnet.messages import Step
     from virtnet.plan import plan
     from virtnet.text import text
@@ -85,7 +85,7 @@ def _changes(olga: object) -> None:
         ],
     )
     running = operations.attach_interface(
-        kvm1, web_guest(), InterfaceSpec(network="lab", mac="52:54:00:00:00:77"), by=olga
+        kvm1, web_guest(), InterfaceSpec(source=NetworkSource(network="lab"), mac="52:54:00:00:00:77"), by=olga
     )
     Change.objects.filter(pk=running.pk).update(
         state=ChangeState.RUNNING, not_after=timezone.now() + timedelta(hours=1), sends=1

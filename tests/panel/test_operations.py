@@ -19,7 +19,7 @@ from team.models import Role, RoleBinding, User
 from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, Agent, host_facts, make_host, nat_spec
 from virtnet.actions import AttachInterface, DefineNetwork, DetachInterface, UpdateNetwork
 from virtnet.facts import DomainFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.messages import OrderFinished
 
 FREE_MAC = "52:54:00:12:34:56"
@@ -146,7 +146,7 @@ def test_nothing_is_asked_of_a_network_that_is_being_taken_off(host: Host, opera
 
 
 def test_attach_names_the_guest_and_the_network(host: Host, operator: User) -> None:
-    card = InterfaceSpec(network="lab", mac=FREE_MAC)
+    card = InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE_MAC)
     change = operations.attach_interface(host, guest(host, DB_GUEST), card, by=operator)
     action = change.read_action()
     assert isinstance(action, AttachInterface)
@@ -161,13 +161,15 @@ def test_attach_refuses_a_mac_of_another_host_s_guest(host: Host, silent_host: H
     host.interfaces.all().delete()
     stranger = DomainFacts(name="new", uuid=uuid4(), state="running")
     with pytest.raises(OperationRefused) as refusal:
-        operations.attach_interface(host, stranger, InterfaceSpec(network="lab", mac=WEB_MAC), by=operator)
+        operations.attach_interface(
+            host, stranger, InterfaceSpec(source=NetworkSource(network="lab"), mac=WEB_MAC), by=operator
+        )
     assert fields(refusal) == ["mac"]
     assert "web on kvm2" in str(refusal.value)
 
 
 def test_attach_refuses_a_mac_that_is_on_its_way_to_another_guest(host: Host, operator: User) -> None:
-    card = InterfaceSpec(network="lab", mac=FREE_MAC)
+    card = InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE_MAC)
     operations.attach_interface(host, guest(host, DB_GUEST), card, by=operator)
     with pytest.raises(OperationRefused) as refusal:
         operations.attach_interface(host, guest(host, WEB_GUEST), card, by=operator)
@@ -269,7 +271,7 @@ def test_retry_refuses_a_name_that_another_network_has_by_now(host: Host, operat
 
 
 def test_retry_refuses_a_mac_address_that_a_guest_of_another_host_has_by_now(host: Host, operator: User) -> None:
-    card = InterfaceSpec(network="lab", mac=FREE_MAC)
+    card = InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE_MAC)
     change = operations.attach_interface(host, guest(host, WEB_GUEST), card, by=operator)
     operations.cancel_change(change, by=operator)
     other = make_host("kvm9")
@@ -288,7 +290,7 @@ OPERATIONS: dict[str, Operation] = {
     "undefine": lambda host, by: operations.undefine_network(network(host, "lab"), by=by),
     "autostart": lambda host, by: operations.set_network_autostart(network(host, "lab"), True, by=by),
     "attach": lambda host, by: operations.attach_interface(
-        host, guest(host, DB_GUEST), InterfaceSpec(network="lab", mac=FREE_MAC), by=by
+        host, guest(host, DB_GUEST), InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE_MAC), by=by
     ),
     "detach": lambda host, by: operations.detach_interface(host, guest(host, WEB_GUEST), WEB_MAC, by=by),
     "cancel": lambda host, by: operations.cancel_change(Change.objects.get(), by=by),

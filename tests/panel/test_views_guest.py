@@ -14,13 +14,14 @@ from team.models import User
 from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface, DetachInterface
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 
 WEB = f"/hosts/kvm1/guests/{WEB_GUEST}/"
 DB = f"/hosts/kvm1/guests/{DB_GUEST}/"
 ATTACH = f"{WEB}attach/"
 DETACH = f"{WEB}detach/{WEB_MAC}/"
 FREE = "52:54:00:00:00:99"
+ON_LAB = InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE)
 
 
 def test_it_shows_the_guest_and_its_cards(viewer_client: Client, host: Host) -> None:
@@ -42,12 +43,12 @@ def test_it_says_that_a_guest_without_a_card_reaches_nothing(viewer_client: Clie
 
 
 def test_it_shows_its_history(viewer_client: Client, operator: User, host: Host) -> None:
-    operations.attach_interface(host, web_guest(), InterfaceSpec(network="lab", mac=FREE), by=operator)
+    operations.attach_interface(host, web_guest(), ON_LAB, by=operator)
     assert "Plug web into the network lab olga" in Page(viewer_client.get(WEB)).words
 
 
 def test_a_guest_that_is_gone_keeps_its_history(viewer_client: Client, operator: User, host: Host) -> None:
-    operations.attach_interface(host, web_guest(), InterfaceSpec(network="lab", mac=FREE), by=operator)
+    operations.attach_interface(host, web_guest(), ON_LAB, by=operator)
     Host.objects.update(facts=host_facts(domains=()).model_dump(mode="json"))
     words = Page(viewer_client.get(WEB)).words
     assert "This guest is not on the host any more." in words
@@ -69,17 +70,17 @@ def test_it_offers_each_network_with_who_reaches_whom(operator_client: Client, h
 
 def test_it_sends_the_card_that_was_chosen(operator_client: Client, host: Host) -> None:
     form = Page(operator_client.get(ATTACH)).form(ATTACH)
-    answer = operator_client.post(ATTACH, {**form.values, "network": "lab", "model": "e1000e", "step": "ask"})
+    answer = operator_client.post(ATTACH, {**form.values, "source": "network:lab", "model": "e1000e", "step": "ask"})
     change = Change.objects.get()
     assert answer["Location"] == f"/changes/{change.pk}/"
     action = change.read_action()
     assert isinstance(action, AttachInterface)
-    assert action.interface == InterfaceSpec(network="lab", mac=form.values["mac"], model="e1000e")
+    assert action.interface == ON_LAB.model_copy(update={"mac": form.values["mac"], "model": "e1000e"})
     assert action.domain.uuid == WEB_GUEST
 
 
 def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, host: Host) -> None:
-    typed = {"network": "lab", "model": "virtio", "mac": FREE, "step": "preview"}
+    typed = {"source": "network:lab", "model": "virtio", "mac": FREE, "step": "preview"}
     page = Page(operator_client.post(ATTACH, typed))
     assert "virsh attach-device web card.xml --persistent" in page.words
     assert f'<mac address="{FREE}" />' in page.text
@@ -91,8 +92,8 @@ def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, hos
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("network", "", "This field is required."),
-        ("network", "nowhere", "Select a valid choice."),
+        ("source", "", "This field is required."),
+        ("source", "network:nowhere", "Select a valid choice."),
         ("mac", "", "This field is required."),
         ("mac", "52:54:00:zz:00:01", "six pairs of hexadecimal digits"),
         ("mac", "01:54:00:00:00:01", "multicast"),
@@ -103,13 +104,13 @@ def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, hos
 def test_it_says_what_is_wrong_and_keeps_what_was_typed(
     operator_client: Client, host: Host, field: str, value: str, sentence: str
 ) -> None:
-    typed = {"network": "lab", "model": "virtio", "mac": FREE, field: value}
+    typed = {"source": "network:lab", "model": "virtio", "mac": FREE, field: value}
     page = Page(operator_client.post(ATTACH, typed))
     assert sentence in page.words
     if field != "mac":
         assert page.form(ATTACH).values["mac"] == FREE
     else:
-        assert page.form(ATTACH).values == {**page.form(ATTACH).values, "network": "lab", "mac": value}
+        assert page.form(ATTACH).values == {**page.form(ATTACH).values, "source": "network:lab", "mac": value}
     assert not Change.objects.exists()
 
 
@@ -118,7 +119,7 @@ def test_it_refuses_a_mac_address_of_another_guest_of_the_fleet(operator_client:
     card = stray.interfaces[0].model_copy(update={"mac": FREE})
     elsewhere = stray.model_copy(update={"name": "mail", "uuid": uuid4(), "interfaces": (card,)})
     make_host("kvm9", facts=host_facts(domains=(elsewhere,)))
-    page = Page(operator_client.post(ATTACH, {"network": "lab", "model": "virtio", "mac": FREE}))
+    page = Page(operator_client.post(ATTACH, {"source": "network:lab", "model": "virtio", "mac": FREE}))
     assert f"{FREE} is a card of mail on kvm9 already. Choose another MAC address." in page.words
 
 
@@ -127,7 +128,7 @@ def test_it_says_that_a_stopped_network_must_be_started_first(operator_client: C
     stopped = tuple(network.model_copy(update={"active": False}) for network in facts.networks)
     make_host("kvm1", facts=facts.model_copy(update={"networks": stopped}))
     assert "stopped: start it first" in Page(operator_client.get(ATTACH)).words
-    page = Page(operator_client.post(ATTACH, {"network": "lab", "model": "virtio", "mac": FREE}))
+    page = Page(operator_client.post(ATTACH, {"source": "network:lab", "model": "virtio", "mac": FREE}))
     assert "The network lab is not running. Start the network first." in page.words
 
 

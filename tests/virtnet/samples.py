@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip_interface, ip_network
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
+from virtnet.direct import SourceMode
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route
+from virtnet.interface import DirectSource, InterfaceSpec, NetworkSource
 from virtnet.modes.bridge import Bridge
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.macvtap import Macvtap
@@ -41,6 +43,22 @@ CASES: dict[str, NetworkSpec] = {
     "macvtap-trusted": MACVTAP.model_copy(update={"trust_guest_rx_filters": True}),
     "sriov-plain": SRIOV,
     "sriov-vlan": SRIOV.model_copy(update={"vlan": 42}),
+}
+
+MAC = "52:54:00:12:34:56"
+CARD = InterfaceSpec(source=NetworkSource(network="office"), mac=MAC)
+DIRECT = InterfaceSpec(source=DirectSource(link="eth1"), mac=MAC)
+
+# One for each file of golden_cards/.
+CARDS: dict[str, InterfaceSpec] = {
+    "network": CARD,
+    "network-e1000e": CARD.model_copy(update={"model": "e1000e"}),
+    "direct-bridge": DIRECT,
+    **{
+        f"direct-{mode}": DIRECT.model_copy(update={"source": DirectSource(link="eth1", mode=mode)})
+        for mode in get_args(SourceMode)
+    },
+    "direct-trusted": DIRECT.model_copy(update={"source": DirectSource(link="eth1", trust_guest_rx_filters=True)}),
 }
 
 

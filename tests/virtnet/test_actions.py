@@ -19,13 +19,13 @@ from virtnet.actions import (
     UpdateNetwork,
 )
 from virtnet.facts import NetworkFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.modes import AnySpec
 from virtnet.refs import NetworkRef
 
 MANAGED = office(NAT)
 FOREIGN = network("office", "nat", uuid=OFFICE.uuid, bridge="virbr1")
-CARD = InterfaceSpec(network="office", mac="52:54:00:00:00:01")
+CARD = InterfaceSpec(source=NetworkSource(network="office"), mac="52:54:00:00:00:01")
 ATTACH = AttachInterface(domain=WEB, interface=CARD)
 ON_A_NETWORK: tuple[Action, ...] = (
     UpdateNetwork(network=OFFICE, spec=NAT),
@@ -84,11 +84,11 @@ def test_stopping_counts_a_paused_guest_too() -> None:
 def test_a_card_needs_its_guest_and_a_network_that_runs() -> None:
     assert said(ATTACH.problems(host())) == [
         ("", "The guest web1 is not on this host any more."),
-        ("network", "This host has no network office."),
+        ("source", "This host has no network office."),
     ]
     stopped = NetworkFacts(name="office", uuid=OFFICE.uuid, active=False, mode="nat")
     (problem,) = ATTACH.problems(host(networks=(stopped,), domains=(guest(),)))
-    assert (problem.field, str(problem.fix)) == ("network", "Start the network first.")
+    assert (problem.field, str(problem.fix)) == ("source", "Start the network first.")
 
 
 def test_a_mac_address_is_given_once_on_a_host() -> None:

@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from tests.virtnet.samples import CASES, MACVTAP, OFFICE, host, host_with, link, network, office, said
+from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts, Route
-from virtnet.modes.macvtap import Macvtap, SourceMode
+from virtnet.modes.macvtap import Macvtap
 
 SOURCE_MODES: tuple[SourceMode, ...] = get_args(SourceMode)
 PASSTHROUGH = MACVTAP.model_copy(update={"source_mode": "passthrough"})
@@ -44,7 +45,7 @@ def test_the_shared_modes_may_sit_on_the_host_s_own_way_out(source_mode: SourceM
             "address of its own.",
             "Use a cable, or choose NAT.",
         ),
-        ("eth2", "eth2 is a port of br0 already.", "Choose another uplink, or a Bridge network on br0."),
+        ("eth2", "eth2 is a port of br0 already.", "Choose another link, or a Bridge network on br0."),
         ("lo", "lo leads to no LAN.", "Choose a network card, a bond or a VLAN."),
     ],
 )
@@ -68,7 +69,8 @@ def test_passthrough_refuses_a_link_that_holds_an_address_of_the_host() -> None:
 
 
 def test_passthrough_refuses_a_link_that_serves_another_macvtap_network() -> None:
-    facts = host(networks=(network("voip", "macvtap", devs=("eth1",)),))
+    xml = "<network><forward mode='bridge'><interface dev='eth1'/></forward></network>"
+    facts = host(networks=(network("voip", "macvtap", devs=("eth1",), xml=xml),))
     assert said(PASSTHROUGH.problems(facts, OFFICE)) == [
         ("uplink", "eth1 serves the macvtap network voip, and passthrough needs a link for itself.")
     ]

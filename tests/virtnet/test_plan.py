@@ -8,7 +8,9 @@ import pytest
 
 from tests.virtnet.samples import (
     BRIDGE,
+    CARD,
     CASES,
+    DIRECT,
     HOST_ONLY,
     MACVTAP,
     NAT,
@@ -16,6 +18,7 @@ from tests.virtnet.samples import (
     OTHER,
     SRIOV,
     WEB,
+    guest,
     host,
     host_with,
     link,
@@ -34,13 +37,11 @@ from virtnet.actions import (
     UndefineNetwork,
     UpdateNetwork,
 )
-from virtnet.facts import HostFacts, NetworkFacts
-from virtnet.interface import InterfaceSpec
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.modes import AnySpec
 from virtnet.plan import plan
 from virtnet.refs import DomainRef, NetworkRef
 
-CARD = InterfaceSpec(network="office", mac="52:54:00:12:34:56")
 DEFINE = [
     "virsh net-define --validate office.xml",
     "virsh net-autostart office",
@@ -148,6 +149,11 @@ def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> No
             "Plug the card 52:54:00:12:34:56 of web1 into the network office.",
         ),
         (
+            AttachInterface(domain=WEB, interface=DIRECT),
+            "virsh attach-device web1 card.xml --persistent",
+            "Plug the card 52:54:00:12:34:56 of web1 into the link eth1 (macvtap, bridge).",
+        ),
+        (
             DetachInterface(domain=WEB, mac=CARD.mac),
             "virsh detach-interface web1 network --mac 52:54:00:12:34:56 --persistent",
             "Unplug the card 52:54:00:12:34:56 from web1.",
@@ -157,6 +163,14 @@ def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> No
 def test_the_other_actions_are_one_verb(action: Action, command: str, sentence: str) -> None:
     (verb,) = plan(action, host())
     assert (verb.command, str(verb.text)) == (command, sentence)
+
+
+def test_a_card_is_unplugged_by_libvirt_s_word_for_its_kind() -> None:
+    card = InterfaceFacts(mac=CARD.mac, type="direct", source="eth1", source_mode="vepa")
+    facts = host(domains=(guest().model_copy(update={"interfaces": (card,)}),))
+    assert commands(DetachInterface(domain=WEB, mac=CARD.mac), facts) == [
+        "virsh detach-interface web1 direct --mac 52:54:00:12:34:56 --persistent"
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)

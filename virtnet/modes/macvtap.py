@@ -13,15 +13,14 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, hops, links, network_xml, suggestions
-from virtnet.facts import HostFacts, Link
+from virtnet import checks, direct, hops, network_xml, suggestions
+from virtnet.direct import SourceMode
+from virtnet.facts import HostFacts
 from virtnet.fields import Uplink
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
 from virtnet.spec import Answer, NetworkSpec, Problem, Reachability, depends, no, yes
 from virtnet.text import Text, gettext_noop, text
-
-SourceMode = Literal["bridge", "vepa", "private", "passthrough"]
 
 
 class Macvtap(NetworkSpec):
@@ -57,15 +56,7 @@ class Macvtap(NetworkSpec):
     mode: Literal["macvtap"] = "macvtap"
     uplink: Annotated[Uplink, Field(title=gettext_noop("Uplink"))]
     source_mode: Annotated[SourceMode, Field(title=gettext_noop("Source mode"))] = "bridge"
-    trust_guest_rx_filters: Annotated[
-        bool,
-        Field(
-            title=gettext_noop("Trust the guest's receive filters"),
-            description=gettext_noop(
-                "Lets a virtio guest join multicast groups, which IPv6 needs, and change its MAC address."
-            ),
-        ),
-    ] = False
+    trust_guest_rx_filters: Annotated[bool, direct.TRUST] = False
 
     @classmethod
     def examples(cls) -> tuple[Macvtap, ...]:
@@ -92,48 +83,7 @@ class Macvtap(NetworkSpec):
 
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         found = checks.name_is_taken(facts, ref)
-        link = facts.link(self.uplink)
-        if link is None:
-            return [*found, *links.link_is_missing(facts, self.uplink, field="uplink")]
-        found += links.link_is_wireless(link, field="uplink", fix=text("Use a cable, or choose NAT."))
-        found += links.link_is_no_uplink(link, field="uplink")
-        # The kernel gives a link one receive handler: a bridge's or macvlan's.
-        fix = text("Choose another uplink, or a Bridge network on %(bridge)s.", bridge=link.master)
-        found += links.link_is_a_port(link, field="uplink", fix=fix)
-        return [*found, *self._shared_link(facts, ref, link), *self._cut_off(facts, link)]
-
-    def _shared_link(self, facts: HostFacts, ref: NetworkRef, link: Link) -> list[Problem]:
-        """A link in passthrough serves nothing else."""
-        for network in links.networks_on(facts, ref, link.name):
-            if network.mode != "macvtap":
-                continue
-            if self.source_mode == "passthrough" or network_xml.forward_mode_of(network.xml) == "passthrough":
-                sentence = text(
-                    "%(link)s serves the macvtap network %(network)s, and passthrough needs a link for itself.",
-                    link=link.name,
-                    network=network.name,
-                )
-                return [Problem(text=sentence, fix=text("Choose another uplink."), field="uplink")]
-        return []
-
-    def _cut_off(self, facts: HostFacts, link: Link) -> list[Problem]:
-        if self.source_mode != "passthrough":
-            return []
-        if links.default_route_on(facts, link.name):
-            sentence = text(
-                "%(link)s carries this host's default route: a guest that owns it would cut the host off.",
-                link=link.name,
-            )
-        elif addresses := links.addresses_on(link):
-            sentence = text(
-                "%(link)s holds this host's address %(address)s, and passthrough gives the link to one guest.",
-                link=link.name,
-                address=", ".join(addresses),
-            )
-        else:
-            return []
-        fix = text("Choose a link that the host does not use, or the source mode bridge.")
-        return [Problem(text=sentence, fix=fix, field="uplink")]
+        return [*found, *direct.in_the_way(facts, self.uplink, self.source_mode, field="uplink", network=ref)]
 
     def reachability(self) -> Reachability:
         between_guests: dict[SourceMode, Answer] = {

@@ -1,0 +1,162 @@
+"""What may stand in the way of macvtap on a link of the host: for a network and for a single card alike.
+
+libvirt calls it `direct`: guests are attached straight to the link, without a bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+from uuid import UUID
+
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from virtnet import links, network_xml
+from virtnet.facts import HostFacts, Link
+from virtnet.refs import NetworkRef
+from virtnet.spec import Problem
+from virtnet.text import Text, gettext_noop, text
+
+SourceMode = Literal["bridge", "vepa", "private", "passthrough"]
+
+TRUST: FieldInfo = Field(
+    title=gettext_noop("Trust the guest's receive filters"),
+    description=gettext_noop(
+        "The link then takes in what the guest listens to: IPv6 and multicast need it. The guest may also change its "
+        "MAC address, and so answer for another machine: only for guests that you trust."
+    ),
+)
+# Kinds of links that stand on another by its one receive handler, as macvtap does.
+ON_A_LINK = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
+
+
+@dataclass(frozen=True)
+class User:
+    """Who has a macvtap on a link, or will have one: a network, a guest's card, or something that is not libvirt's."""
+
+    conflict: Text  # why it and a passthrough cannot both be
+    source_mode: str | None  # None where nobody knows
+    network: UUID | None = None
+    card: tuple[UUID, str] | None = None  # domain, MAC address
+
+
+def in_the_way(
+    facts: HostFacts,
+    name: str,
+    source_mode: SourceMode,
+    *,
+    field: str,
+    network: NetworkRef | None = None,
+    card: tuple[UUID, str] | None = None,
+) -> list[Problem]:
+    """What keeps a link from carrying macvtap of this submode; `network` or `card` is never in its own way."""
+    link = facts.link(name)
+    if link is None:
+        return links.link_is_missing(facts, name, field=field)
+    found = [
+        *links.link_is_wireless(link, field=field, fix=text("Use a cable, or choose NAT.")),
+        *links.link_is_no_uplink(link, field=field),
+        *_is_a_bridge(link, field),
+        # The kernel gives a link one receive handler: a bridge's or macvlan's.
+        *links.link_is_a_port(
+            link, field=field, fix=text("Choose another link, or a Bridge network on %(bridge)s.", bridge=link.master)
+        ),
+        *_in_a_pool(facts, link, field),
+    ]
+    others = [
+        user
+        for user in users_of(facts, name)
+        if not (network is not None and user.network == network.uuid) and not (card is not None and user.card == card)
+    ]
+    wants_all = source_mode == "passthrough"
+    conflict = next((user.conflict for user in others if wants_all or user.source_mode == "passthrough"), None)
+    if conflict is not None:
+        found.append(Problem(text=conflict, fix=text("Choose another link."), field=field))
+    return [*found, *(_is_the_host_s(facts, link, field) if wants_all else ())]
+
+
+def users_of(facts: HostFacts, link: str) -> Iterator[User]:
+    """All that has macvtap on the link, running or not."""
+    for network in facts.networks:
+        source_mode = network_xml.forward_mode_of(network.xml)
+        # To libvirt the forward mode "bridge" without a bridge is macvtap.
+        if link in network.devs and network.bridge is None and source_mode in get_args(SourceMode):
+            conflict = text(
+                "%(link)s serves the macvtap network %(network)s, and passthrough needs a link for itself.",
+                link=link,
+                network=network.name,
+            )
+            yield User(conflict, source_mode, network=network.uuid)
+    cards = [(guest, card) for guest in facts.domains for card in guest.interfaces]
+    for guest, card in cards:
+        if card.type == "direct" and card.source == link:
+            conflict = text(
+                "%(link)s carries the card %(mac)s of %(guest)s, and passthrough needs a link for itself.",
+                link=link,
+                mac=card.mac,
+                guest=guest.name,
+            )
+            yield User(conflict, card.source_mode, card=(guest.uuid, card.mac))
+    targets = {card.target for _, card in cards}
+    for other in facts.links:
+        if other.parent == link and other.kind in ON_A_LINK and other.name not in targets:
+            conflict = text(
+                "%(other)s stands on %(link)s, and passthrough needs a link for itself.", other=other.name, link=link
+            )
+            yield User(conflict, None)
+
+
+def _is_a_bridge(link: Link, field: str) -> list[Problem]:
+    if link.kind != "bridge":
+        return []
+    sentence = text("%(link)s is a bridge.", link=link.name)
+    fix = text("Choose a Bridge network on it: by that the guests reach the host too.")
+    return [Problem(text=sentence, fix=fix, field=field)]
+
+
+def _in_a_pool(facts: HostFacts, link: Link, field: str) -> list[Problem]:
+    """A VF of a pool: libvirt would take it out from under the macvtap for the next guest of the pool."""
+    if link.pf is None:
+        return []
+    for network in facts.networks:
+        if link.pf in network.devs and network_xml.forward_mode_of(network.xml) == "hostdev":
+            sentence = text(
+                "%(link)s is a VF of %(pf)s, and the network %(network)s hands those out.",
+                link=link.name,
+                pf=link.pf,
+                network=network.name,
+            )
+            return [Problem(text=sentence, fix=text("Plug the card into that network."), field=field)]
+    return []
+
+
+def _is_the_host_s(facts: HostFacts, link: Link, field: str) -> list[Problem]:
+    """A guest that owns the link takes it from the host."""
+    if links.default_route_on(facts, link.name):
+        sentence = text(
+            "%(link)s carries this host's default route: a guest that owns it would cut the host off.", link=link.name
+        )
+    elif addresses := links.addresses_on(link):
+        sentence = text(
+            "%(link)s holds this host's address %(address)s, and passthrough gives the link to one guest.",
+            link=link.name,
+            address=", ".join(addresses),
+        )
+    elif subnets := links.routes_on(facts, link.name):
+        sentence = text(
+            "%(link)s carries this host's route to %(subnet)s, and passthrough gives the link to one guest.",
+            link=link.name,
+            subnet=", ".join(subnets),
+        )
+    elif above := [one.name for one in facts.links if one.parent == link.name and one.kind == "vlan"]:
+        sentence = text(
+            "%(links)s stands on %(link)s, and passthrough gives the link to one guest.",
+            links=", ".join(above),
+            link=link.name,
+        )
+    else:
+        return []
+    fix = text("Choose a link that the host does not use, or the source mode bridge.")
+    return [Problem(text=sentence, fix=fix, field=field)]
