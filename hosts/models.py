@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
@@ -13,7 +13,9 @@ from pydantic import ValidationError
 
 from virtnet.channel import SILENT_AFTER_SECONDS
 from virtnet.facts import HostFacts
-from virtnet.text import text
+from virtnet.text import Text, text
+
+LONGEST_VERSION = 50
 
 
 class HostStatus(models.TextChoices):
@@ -51,11 +53,36 @@ class Host(models.Model):
     facts_digest = models.CharField(max_length=64, blank=True)
     facts_at = models.DateTimeField(null=True)
 
+    # Of these facts what the overview shows, so that it reads no host's megabyte
+    links_count = models.PositiveIntegerField(default=0)
+    guests_count = models.PositiveIntegerField(default=0)
+    libvirt_version = models.CharField(max_length=LONGEST_VERSION, blank=True)
+    qemu_version = models.CharField(max_length=LONGEST_VERSION, blank=True)
+    libvirt_error = models.JSONField(null=True)  # Text
+
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    def keep_facts(self, facts: HostFacts, at: datetime) -> None:
+        """Takes over what the host found at `at`; the caller saves."""
+        self.facts = facts.model_dump(mode="json")
+        self.facts_digest = facts.digest()
+        self.facts_at = at
+        self.links_count = len(facts.links)
+        self.guests_count = len(facts.domains)
+        self.libvirt_version = facts.versions.libvirt[:LONGEST_VERSION]
+        self.qemu_version = facts.versions.qemu[:LONGEST_VERSION]
+        self.libvirt_error = facts.libvirt_error.model_dump(mode="json") if facts.libvirt_error else None
+
+    def read_libvirt_error(self) -> Text | None:
+        """Why its libvirtd was away at the last report; None also for what another version of the panel wrote."""
+        try:
+            return Text.model_validate(self.libvirt_error) if self.libvirt_error else None
+        except ValidationError:
+            return None
 
     @property
     def is_active(self) -> bool:

@@ -19,13 +19,11 @@ LONGEST_MAC = 17
 
 def note_facts(host: Host, facts: HostFacts, at: datetime) -> None:
     """Keeps the facts in the host's row, which the caller saves, and brings the other rows in line."""
-    digest = facts.digest()
-    host.facts_at = at
     host.ping_wanted = False
-    if digest == host.facts_digest:
+    if facts.digest() == host.facts_digest:
+        host.facts_at = at
         return
-    host.facts = facts.model_dump(mode="json")
-    host.facts_digest = digest
+    host.keep_facts(facts, at)
     if facts.libvirt_error is None:  # else nothing is known about networks and guests, so nothing is gone either
         note_networks(host, facts)
         _note_interfaces(host, facts)

@@ -14,7 +14,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
-from hosts.models import Host
 from kvmpanel.translation import translated
 from virtnet.modes import MODES
 from virtnet.text import Text
@@ -76,7 +75,6 @@ _STATE_COLOURS = {
     "expired": "secondary",
     "cancelled": "secondary",
 }
-_HOST_COLOURS = {"waiting": "azure", "pending": "azure", "active": "green", "revoked": "secondary"}
 _HOP_WIDTH, _HOP_HEIGHT, _HOP_GAP, _HOPS_IN_A_ROW = 68, 28, 18, 4
 
 
@@ -242,16 +240,9 @@ def at(counts: dict[str, int], key: str) -> int:
 @register.simple_tag
 def state_badge(state: str, label: str) -> SafeString:
     """A Change's state or an event's outcome."""
-    return _badge(_STATE_COLOURS.get(state, "secondary"), label)
+    return badge(_STATE_COLOURS.get(state, "secondary"), label)
 
 
-@register.simple_tag
-def host_badge(host: Host) -> SafeString:
-    """A host's status; an active host that says nothing is silent."""
-    if host.is_silent:
-        return _badge("orange", gettext("silent"))
-    return _badge(_HOST_COLOURS.get(host.status, "secondary"), host.get_status_display())
-
-
-def _badge(colour: str, label: str) -> SafeString:
+def badge(colour: str, label: str) -> SafeString:
+    """A word on a ground of one of Tabler's colours."""
     return format_html('<span class="badge bg-{}-lt">{}</span>', colour, label)

@@ -166,7 +166,7 @@ def make_host(
     identity = agent.host if agent else uuid4()
     reported = facts if facts is not None else host_facts()
     at = now - timedelta(hours=1) if silent else now
-    host = Host.objects.create(
+    host = Host(
         id=identity,
         name=name,
         status=status,
@@ -176,10 +176,9 @@ def make_host(
         last_report_at=at,
         nonce="nonce-1",
         nonce_at=at,
-        facts=reported.model_dump(mode="json"),
-        facts_digest=reported.digest(),
-        facts_at=at,
     )
+    host.keep_facts(reported, at)
+    host.save(force_insert=True)
     _rows_of(host, reported)
     return host
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from hosts.models import Host, HostStatus
@@ -17,7 +21,7 @@ def test_it_shows_each_host_with_its_counts(viewer_client: Client, host: Host, s
     assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(page.links)
     words = page.words
     assert "2 hosts: 1 active, 1 silent" in words
-    assert "kvm1 active 0 seconds ago 6 2 2 libvirt 9.0.0, QEMU 7.2.0" in words
+    assert re.search(r"kvm1 active \d+ seconds? ago 6 2 2 libvirt 9\.0\.0, QEMU 7\.2\.0", words)
     assert "kvm2 silent 1 hour ago" in words
 
 
@@ -76,10 +80,16 @@ def test_a_hundred_hosts_take_as_many_queries_as_one(
     assert "100 hosts" in page.text
 
 
-def test_versions_of_another_panel_s_making_hide_no_host(viewer_client: Client, host: Host, silent_host: Host) -> None:
-    versions = {"libvirt": "9.0.0", "hypervisor": "of a newer panel"}
-    host.facts = {**host_facts().model_dump(mode="json"), "versions": versions}
-    host.save()
+def test_it_reads_no_host_s_facts(viewer_client: Client, host: Host) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert viewer_client.get("/").status_code == 200
+    assert not any('"facts"' in query["sql"] for query in queries)
+
+
+def test_an_error_of_another_panel_s_making_hides_no_host(
+    viewer_client: Client, host: Host, silent_host: Host
+) -> None:
+    Host.objects.filter(pk=host.pk).update(libvirt_error={"sentence": "of a newer panel"})
     assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(Page(viewer_client.get("/")).links)
 
 
