@@ -87,6 +87,11 @@ class NetworkSpec(BaseModel):
         raise NotImplementedError
 
     @classmethod
+    def lacks(cls, facts: HostFacts) -> list[Problem]:
+        """What this host lacks for any network of the mode, whatever the spec says; empty where it has all."""
+        return []
+
+    @classmethod
     def suggest(cls, facts: HostFacts) -> dict[str, str]:
         """Values for an empty form that would work on this host, by field."""
         raise NotImplementedError

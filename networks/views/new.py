@@ -32,7 +32,9 @@ _NO_UUID = UUID(int=0)
 def choose_mode(request: PanelRequest, name: str) -> HttpResponse:
     host = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
     check_may_change(request.user)
-    return render(request, "networks/choose_mode.html", {"section": SECTION, "host": host, "modes": one_of_each()})
+    facts = host.read_facts()
+    modes = [(mode, mode.lacks(facts)) for mode in one_of_each()]
+    return render(request, "networks/choose_mode.html", {"section": SECTION, "host": host, "modes": modes})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -63,6 +65,7 @@ def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
         "host": host,
         "facts": facts,
         "mode": spec_class.examples()[0],
+        "lacks": spec_class.lacks(facts),
         "form": form,
         "preview": _preview(form, facts),
         "example": _spec(form) or spec_class.examples()[0],

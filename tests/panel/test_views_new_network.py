@@ -26,6 +26,16 @@ def test_it_offers_every_mode(operator_client: Client, host: Host) -> None:
     assert {f"/hosts/kvm1/networks/new/{mode}/" for mode in MODES} <= set(links)
 
 
+def test_it_marks_a_mode_for_which_the_host_lacks_something(operator_client: Client, host: Host) -> None:
+    missing = "No card of this host offers VFs (SR-IOV)."
+    assert missing not in Page(operator_client.get("/hosts/kvm1/networks/new/")).words
+    facts = host_facts()
+    make_host("kvm2", facts=facts.model_copy(update={"links": facts.links[:2]}))
+    for page in ("/hosts/kvm2/networks/new/", "/hosts/kvm2/networks/new/sriov/"):
+        assert missing in Page(operator_client.get(page)).words
+    assert missing not in Page(operator_client.get("/hosts/kvm2/networks/new/nat/")).words
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_it_explains_the_mode_beside_the_form(operator_client: Client, host: Host, mode: str) -> None:
     page = Page(operator_client.get(f"/hosts/kvm1/networks/new/{mode}/"))

@@ -16,6 +16,13 @@ def test_a_pf_without_vfs_takes_it() -> None:
     assert SRIOV.problems(host(), OFFICE) == []
 
 
+def test_a_host_without_a_pf_lacks_a_card_whatever_is_typed() -> None:
+    assert Sriov.lacks(host()) == []
+    (problem,) = Sriov.lacks(HostFacts(links=(link("eth0"),)))
+    assert str(problem.text) == "No card of this host offers VFs (SR-IOV)."
+    assert problem.fix is not None
+
+
 def test_a_pf_takes_as_many_vfs_as_it_can_have() -> None:
     assert with_(numvfs=8).problems(host(), OFFICE) == []
 

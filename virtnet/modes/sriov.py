@@ -65,6 +65,16 @@ class Sriov(NetworkSpec):
         return (cls(name="sriov", pf="eth0", numvfs=8),)
 
     @classmethod
+    def lacks(cls, facts: HostFacts) -> list[Problem]:
+        if facts.pfs:
+            return []
+        fix = text(
+            "It needs a card that can, such as Intel's 82576, X710 and E810 or Mellanox' ConnectX, with SR-IOV turned "
+            "on in the firmware of the card and of the host."
+        )
+        return [Problem(text=text("No card of this host offers VFs (SR-IOV)."), fix=fix)]
+
+    @classmethod
     def suggest(cls, facts: HostFacts) -> dict[str, str]:
         pf = suggestions.only_one(tuple(facts.pfs))
         suggested = {"name": suggestions.free_name(facts, "sriov")}
