@@ -17,11 +17,11 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov
+from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov, vfs
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from kvmagent.way_to_panel import way_to_panel
-from virtnet import read_network
+from virtnet import network_xml, read_network
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Versions
 from virtnet.text import Text, text
 
@@ -52,12 +52,14 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
 
     While libvirtd is down `libvirt_error` says so, and networks and domains are the last known of this process.
     """
-    found_links = links.read_links()
+    found_links = vfs.with_vfs(links.read_links())
     told, error = _ask(libvirt, found_links)
     return HostFacts(
         hostname=socket.gethostname(),
         versions=told.versions.model_copy(update={"kernel": os.uname().release, "kvmagent": __version__}),
         iommu=sriov.iommu(),
+        vfio=sriov.vfio(),
+        cpu=sriov.cpu_vendor(),
         libvirt_error=error,
         links=found_links,
         routes=links.read_routes(found_links),
@@ -149,43 +151,65 @@ def _domain(domain: libvirt.virDomain, addresses: GuestAddresses) -> DomainFacts
         state=libvirt_domains.state(domain),
         persistent=inactive is not None,
         interfaces=tuple(
-            _interface(card, live=is_live, persistent=stays, addresses=addresses, agent=agent)
-            for card, is_live, stays in _cards(live, inactive)
+            _interface(card, live=is_live, following=following, addresses=addresses, agent=agent)
+            for card, is_live, following in _cards(live, inactive)
         ),
     )
 
 
-def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, bool, bool]]:
-    """Each card with (plugged in now, there after the next start). A card that changes at the next start is two."""
+def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, bool, ET.Element | None]]:
+    """Each card with whether it is plugged in now, and with what it will be after the next start. A card that changes
+    at the next start is two."""
     waiting = libvirt_domains.cards(inactive)
-    found = []
+    found: list[tuple[ET.Element, bool, ET.Element | None]] = []
     for card in libvirt_domains.cards(live):
         same = next((other for other in waiting if _same(card, other)), None)
         if same is not None:
             waiting.remove(same)
-        found.append((card, True, same is not None))
-    return found + [(card, False, True) for card in waiting]
+        found.append((card, True, same))
+    return found + [(card, False, card) for card in waiting]
 
 
 def _same(card: ET.Element, other: ET.Element) -> bool:
+    if _is_of_a_pool(card, other):
+        return True
     return all(said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.where))
 
 
+def _is_of_a_pool(card: ET.Element, other: ET.Element | None) -> bool:
+    """Of a network that hands out VFs libvirt shows the running guest's VF alone, no longer the network."""
+    return (
+        other is not None
+        and (card.get("type"), other.get("type")) == ("hostdev", "network")
+        and libvirt_domains.mac(card) == libvirt_domains.mac(other)
+        and libvirt_domains.teaming(card) == libvirt_domains.teaming(other)
+    )
+
+
 def _interface(
-    card: ET.Element, *, live: bool, persistent: bool, addresses: GuestAddresses, agent: GuestAddresses.ByMac
+    card: ET.Element,
+    *,
+    live: bool,
+    following: ET.Element | None,
+    addresses: GuestAddresses,
+    agent: GuestAddresses.ByMac,
 ) -> InterfaceFacts:
     mac = libvirt_domains.mac(card)
+    named = following if following is not None and _is_of_a_pool(card, following) else card
     model, link = card.find("model"), card.find("link")
-    kind, source, source_mode = libvirt_domains.where(card)
+    kind, source, source_mode = libvirt_domains.where(named)
     return InterfaceFacts(
         mac=mac,
         type=kind,
         source=source,
         source_mode=source_mode,
         target=libvirt_domains.target(card) if live else None,
+        vf=libvirt_domains.vf(card),
+        vlan=network_xml.vlan_in(card),
+        teaming=libvirt_domains.teaming(card),
         model=model.get("type") if model is not None else None,
         link_up=link is None or link.get("state") != "down",
         live=live,
-        persistent=persistent,
+        persistent=following is not None,
         addresses=addresses.of(mac, agent) if live else (),
     )

@@ -14,6 +14,8 @@ from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.network_verbs import NetworkVerbs
 from kvmagent.steps import Steps, VerbFailed
+from kvmagent.vf_verbs import VfVerbs
+from kvmagent.vfs import described
 from virtnet import verbs
 from virtnet.actions import AnyAction, AttachInterface, DetachInterface
 from virtnet.facts import HostFacts
@@ -24,6 +26,8 @@ from virtnet.plan import RecordingHost
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import text
 from virtnet.verbs import Verb
+from virtnet.vf import VfAttributes
+from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 
 __all__ = ["LinuxHost", "VerbFailed"]
 
@@ -40,6 +44,7 @@ class LinuxHost:
         self._networks = NetworkVerbs(libvirt, self._steps)
         self._domains = DomainVerbs(libvirt, self._steps)
         self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt))
+        self._vfs = VfVerbs(self._steps)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
 
     def undo(self) -> bool:
@@ -48,7 +53,7 @@ class LinuxHost:
         return self._links.compare_with_before() and undone
 
     def describe(self, action: AnyAction) -> str:
-        """XML of the network or domain that the action is about, as it is now; "" when there is none.
+        """What the action is about, as it is now: XML of a network or domain, lines on a PF; "" when there is none.
 
         Raises VerbFailed when libvirtd does not say.
         """
@@ -100,7 +105,20 @@ class LinuxHost:
             self._links.set_up(link)
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
-        self._links.set_numvfs(pf, numvfs)
+        if not self._only_in_memory(verbs.set_numvfs(pf, numvfs)):
+            self._vfs.set_numvfs(pf, numvfs)
+
+    def keep_numvfs(self, pf: str, numvfs: int) -> None:
+        if not self._only_in_memory(verbs.keep_numvfs(pf, numvfs)):
+            self._vfs.keep_numvfs(pf, numvfs)
+
+    def set_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
+        if not self._only_in_memory(verbs.set_vf(pf, vf, attributes.wanted())):
+            self._vfs.set_vf(pf, vf, attributes)
+
+    def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
+        if not self._only_in_memory(verbs.keep_vf(pf, vf)):
+            self._vfs.keep_vf(pf, vf, attributes)
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         verb = (verbs.load_firewall_without if rules is None else verbs.load_firewall)(network, "")
@@ -137,6 +155,8 @@ class LinuxHost:
         return True
 
     def _xml(self, action: AnyAction) -> str:
+        if isinstance(action, SetNumvfs | SetVfAttributes):
+            return described(action.pf)
         connection = self._libvirt.connection()
         if isinstance(action, AttachInterface | DetachInterface):
             domain = libvirt_domains.find(connection, action.domain)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import copy
 import threading
+from typing import Literal
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import libvirt
 
+from virtnet import network_xml
 from virtnet.libvirt_xml import parse
 from virtnet.refs import DomainRef
 
@@ -89,11 +91,23 @@ def source(card: ET.Element) -> str | None:
     named = {"network": "network", "bridge": "bridge", "direct": "dev"}.get(card.get("type", ""))
     if named:
         return found.get(named)
-    address = found.find("address")
-    if card.get("type") == "hostdev" and address is not None and address.get("type", "pci") == "pci":
-        domain, bus, slot, function = (int(address.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function"))
-        return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
-    return found.get("dev")
+    return vf(card) or found.get("dev")
+
+
+def vf(card: ET.Element) -> str | None:
+    """The PCI address of the VF that a card is; None for a card of another kind, and for one that has none yet."""
+    address = card.find("source/address")
+    if card.get("type") != "hostdev" or address is None:
+        return None
+    return network_xml.pci_address(address)
+
+
+def teaming(card: ET.Element) -> Literal["persistent", "transient"] | None:
+    """Which half of a pair a card is, None for a card on its own."""
+    said = card.find("teaming")
+    if said is None:
+        return None
+    return "transient" if said.get("type") == "transient" else "persistent"
 
 
 def source_mode(card: ET.Element) -> str | None:

@@ -1,4 +1,4 @@
-"""The verbs on the kernel's links. Making VFs is not built yet: it is refused in plain words."""
+"""The verbs on the kernel's links."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridges, links, snapshot, sriov
+from kvmagent import bridges, links, snapshot
 from kvmagent.bridge_mark import Mark
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
@@ -102,20 +102,6 @@ class LinkVerbs:
             self._steps.push(back, lambda: self._set_down(link))
             links.set_state(link, up=True)
             self._steps.done(verb)
-
-    def set_numvfs(self, pf: str, numvfs: int) -> None:
-        verb = verbs.set_numvfs(pf, numvfs)
-        with self._steps.doing(verb):
-            if sriov.numvfs(pf) == numvfs:
-                self._steps.already_so(verb)
-                return
-            sentence = text(
-                "This agent makes no VFs yet. Make %(numvfs)s VFs on %(pf)s on the host (%(command)s), then try again.",
-                numvfs=numvfs,
-                pf=pf,
-                command=verb.command,
-            )
-            raise VerbFailed(sentence)
 
     def compare_with_before(self) -> bool:
         """After an undo: True when each link that was touched is as it was. What differs is told.

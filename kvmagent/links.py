@@ -36,7 +36,7 @@ class NoSuchLink(Exception):
 
 
 def read_links() -> tuple[Link, ...]:
-    """All links of this network namespace, in the order of their indexes."""
+    """All links of this network namespace, in the order of their indexes; without their VFs (see vfs.with_vfs)."""
     with IPRoute() as netlink:
         messages = sorted(netlink.get_links(), key=lambda message: int(message["index"]))
         addresses, dynamic = _addresses(netlink)
@@ -106,6 +106,12 @@ def master(link: str) -> str | None:
         return str(message.get_attr("IFLA_IFNAME"))
 
 
+def mac(link: str) -> str:
+    """IFLA_ADDRESS, "" for a link without one. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        return (find(netlink, link).get_attr("IFLA_ADDRESS") or "").lower()
+
+
 def set_state(link: str, *, up: bool) -> None:
     """ip link set LINK up|down. Raises NoSuchLink, NetlinkError."""
     with IPRoute() as netlink:
@@ -119,6 +125,16 @@ def ip_forward() -> str:
 
 def set_ip_forward(value: str) -> None:
     IP_FORWARD.write_text(value)
+
+
+def pci_address(link: str) -> str | None:
+    """Of a card on PCI; of a virtio card, the PCI device that carries it."""
+    try:
+        parts = (sriov.SYS_CLASS_NET / link / "device").resolve(strict=True).parts
+    except OSError:
+        return None
+    addresses = [part for part in parts if re.fullmatch(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", part)]
+    return addresses[-1] if addresses else None
 
 
 def find(netlink: IPRoute, link: str) -> Any:
@@ -158,8 +174,8 @@ def _link(
         addresses=tuple(addresses),
         dynamic=tuple(address for address in addresses if address in limited),
         speed=_speed(name) if kind_of_link in WITH_SPEED else None,
-        driver=_linked(sriov.SYS_CLASS_NET / name / "device" / "driver"),
-        pci_address=_pci_address(name),
+        driver=sriov.linked(sriov.SYS_CLASS_NET / name / "device" / "driver"),
+        pci_address=pci_address(name),
         wireless=(sriov.SYS_CLASS_NET / name / "wireless").exists()
         or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
         made_for=mark.network if mark else None,
@@ -168,6 +184,7 @@ def _link(
         pf=sriov.pf_of(name),
         totalvfs=sriov.totalvfs(name),
         numvfs=sriov.numvfs(name),
+        numa_node=sriov.numa_node(name),
     )
 
 
@@ -240,20 +257,3 @@ def _speed(link: str) -> int | None:
     except (OSError, ValueError):
         return None
     return speed if speed > 0 else None
-
-
-def _linked(path: Path) -> str | None:
-    try:
-        return path.readlink().name
-    except OSError:
-        return None
-
-
-def _pci_address(link: str) -> str | None:
-    """Of a card on PCI; of a virtio card, the PCI device that carries it."""
-    try:
-        parts = (sriov.SYS_CLASS_NET / link / "device").resolve(strict=True).parts
-    except OSError:
-        return None
-    addresses = [part for part in parts if re.fullmatch(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", part)]
-    return addresses[-1] if addresses else None

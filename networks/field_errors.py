@@ -21,6 +21,7 @@ _SENTENCES: dict[str, Text] = {
     "int_from_float": NOT_WHOLE,
     "literal_error": text("Choose one of those offered."),
     "bool_type": text("Choose one of those offered."),
+    "tuple_type": text("Choose one of those offered."),
     "bool_parsing": text("Choose one of those offered."),
     "string_unicode": text("Use plain text."),
 }

@@ -14,11 +14,19 @@ from pydantic_core import ErrorDetails
 
 from kvmpanel.translation import sentence_of, translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts, Link, Vf
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import SpecError
+from virtnet.vf_ledger import find_vf
+
+
+class _Ticks(forms.CheckboxSelectMultiple):
+    """With Tabler's class on each box."""
+
+    def __init__(self) -> None:
+        super().__init__(attrs={"class": "form-check-input"})
 
 
 class SpecForm(forms.Form):
@@ -84,6 +92,8 @@ def _form_field(info: FieldInfo, facts: HostFacts) -> forms.Field:
     offered = _offered(info)
     if offered is not None:
         choices = [(name, _described(facts, name)) for name in getattr(facts, offered)]
+        if get_origin(_plain_type(info.annotation)) is tuple:
+            return forms.MultipleChoiceField(choices=choices, widget=_Ticks, **common)
         none = gettext("None") if not info.is_required() else gettext("Choose…")
         empty = gettext("This host has none") if not choices and info.is_required() else none
         return forms.ChoiceField(choices=[("", empty), *choices], **common)
@@ -114,6 +124,8 @@ def _plain_type(annotation: Any) -> Any:
 
 def _described(facts: HostFacts, name: str) -> str:
     """A link with what helps to choose it: its state, speed, and the default route."""
+    if (found := find_vf(facts, name)) is not None:
+        return _described_vf(*found)
     link = facts.link(name)
     if link is None:
         return name
@@ -125,6 +137,11 @@ def _described(facts: HostFacts, name: str) -> str:
     if facts.default_route_dev == name:
         said.append(gettext("default route"))
     return f"{name} ({', '.join(said)})" if said else name
+
+
+def _described_vf(pf: Link, vf: Vf) -> str:
+    said = f"{vf.pci_address}, {vf.driver}" if vf.driver else vf.pci_address
+    return gettext("VF %(vf)s of %(pf)s (%(about)s)") % {"vf": vf.index, "pf": pf.name, "about": said}
 
 
 def _speed(link: Link) -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from virtnet import action_checks
+from virtnet.action import Action as Action
 from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
 from virtnet.host import Host
@@ -20,27 +21,7 @@ from virtnet.modes import AnySpec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import SpecError, Text, text
-
-
-class Action(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    action: str
-
-    def title(self) -> Text:
-        """What it does, for the list of changes."""
-        raise NotImplementedError
-
-    def problems(self, facts: HostFacts) -> list[Problem]:
-        """What stands in the way on this host."""
-        raise NotImplementedError
-
-    def notes(self, facts: HostFacts) -> list[Problem]:
-        """What a person should know about this host before, though nothing stands in the way."""
-        return []
-
-    def apply(self, host: Host) -> None:
-        raise NotImplementedError
+from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 
 
 class DefineNetwork(Action):
@@ -219,7 +200,9 @@ AnyAction = Annotated[
     | UndefineNetwork
     | SetNetworkAutostart
     | AttachInterface
-    | DetachInterface,
+    | DetachInterface
+    | SetNumvfs
+    | SetVfAttributes,
     Field(discriminator="action"),
 ]
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from virtnet.fields import ForeignName
 from virtnet.text import Text
+from virtnet.vf import VfAttributes
 
 AnyAddress = IPv4Address | IPv6Address
 AnyInterface = IPv4Interface | IPv6Interface
@@ -27,6 +28,26 @@ class Fact(BaseModel):
     """Frozen, and refuses what it does not know, as everything that crosses the wire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Vf(Fact):
+    """A VF of a PF: where it is, who drives it, and its attributes as the PF's driver tells them."""
+
+    index: int
+    pci_address: str  # 0000:5e:02.1
+    driver: str | None = None  # igbvf, vfio-pci …; None while none is bound
+    link: ForeignName | None = None  # its netdev, while it has one on this host
+    iommu_group: int | None = None
+    group_devices: int = 1  # how many devices are in that group, PCI bridges left out; one guest gets them all or none
+    mac: str = ""  # "" while none is set: then the VF draws its own
+    vlan: int = 0  # 0: none
+    qos: int = 0
+    spoofchk: bool | None = None  # None: the driver does not tell; so for the rest
+    trust: bool | None = None
+    link_state: str | None = None  # auto, enable, disable
+    min_tx_rate: int | None = None  # Mbit/s; 0: none
+    max_tx_rate: int | None = None
+    wanted: VfAttributes | None = None  # as the panel last set it; kept for the host's next start
 
 
 class Link(Fact):
@@ -53,6 +74,9 @@ class Link(Fact):
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to
     totalvfs: int | None = None  # of a PF: sriov_totalvfs
     numvfs: int | None = None  # of a PF: sriov_numvfs
+    numa_node: int | None = None  # of a card on PCI, where the firmware tells
+    vfs: tuple[Vf, ...] = ()  # of a PF, by index
+    wanted_numvfs: int | None = None  # of a PF: as the panel last set it; kept for the host's next start
 
 
 class Route(Fact):
@@ -106,6 +130,9 @@ class NetworkFacts(Fact):
     )
     bridge: ForeignName | None = None
     devs: tuple[ForeignName, ...] = ()  # links named by <forward dev>, <interface dev>, <pf dev>
+    pfs: tuple[ForeignName, ...] = ()  # PFs named by <forward><pf>: each of their VFs is handed out
+    vfs: tuple[str, ...] = ()  # PCI addresses named by <forward><address>: these VFs are handed out
+    vlan: int | None = None  # the one tag that it gives to each card on it
     subnets: tuple[AnyInterface, ...] = ()  # the host's addresses on it
     leases: tuple[Lease, ...] = ()
     spec: str | None = None  # JSON of AnySpec from the panel's metadata; None for a foreign network
@@ -130,6 +157,9 @@ class InterfaceFacts(Fact):
     source: ForeignName | None = None  # the network, bridge or link
     source_mode: str | None = None  # of type direct: bridge, vepa, private, passthrough
     target: ForeignName | None = None  # the tap on the host, e.g. vnet3
+    vf: str | None = None  # PCI address of the VF that it is, while it is one
+    vlan: int | None = None  # the one tag that the card's own document names
+    teaming: Literal["persistent", "transient"] | None = None  # half of a pair that lets a guest with a VF migrate
     model: str | None = None
     link_up: bool = True
     live: bool = True  # plugged in now
@@ -167,6 +197,8 @@ class HostFacts(Fact):
     hostname: str = ""
     versions: Versions = Versions()
     iommu: bool = False
+    vfio: bool = False  # whether the kernel has vfio-pci loaded
+    cpu: str = ""  # the vendor as /proc/cpuinfo says: GenuineIntel, AuthenticAMD …
     libvirt_error: Text | None = None  # why networks and domains could not be read; then they are the last known ones
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -202,6 +234,11 @@ class HostFacts(Fact):
     def pfs(self) -> dict[str, int]:
         """PF -> sriov_totalvfs."""
         return {link.name: link.totalvfs for link in self.links if link.totalvfs}
+
+    @property
+    def vf_addresses(self) -> tuple[str, ...]:
+        """The PCI addresses of all VFs, PF by PF."""
+        return tuple(vf.pci_address for link in self.links for vf in link.vfs)
 
     @property
     def default_route_dev(self) -> str | None:

@@ -53,6 +53,12 @@ def _mac_address(mac: str) -> str:
     return mac
 
 
+def _vf_address(address: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", address):
+        raise SpecError(text("A VF's PCI address is written such as 0000:5e:02.1."))
+    return address
+
+
 def _fits_xml(name: str) -> str:
     # XML 1.0 cannot hold these, not even as &#1;.
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", name):
@@ -63,6 +69,7 @@ def _fits_xml(name: str) -> str:
 LinkName = Annotated[str, AfterValidator(_link_name)]
 Uplink = Annotated[LinkName, Offered("uplinks")]
 PF = Annotated[LinkName, Offered("pfs")]
+VfAddress = Annotated[str, AfterValidator(_vf_address), Offered("vf_addresses")]
 NetworkName = Annotated[str, Field(title=gettext_noop("Name")), AfterValidator(_network_name)]
 VlanTag = Annotated[int, Field(ge=1, le=4094)]
 MacAddress = Annotated[str, AfterValidator(_mac_address)]

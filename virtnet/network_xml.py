@@ -81,6 +81,46 @@ def devs_in(network: ET.Element) -> tuple[str, ...]:
     return tuple(dict.fromkeys(dev for dev in named if dev))
 
 
+def pfs_in(network: ET.Element) -> tuple[str, ...]:
+    """The PFs whose VFs a network hands out, to guests themselves or by macvtap passthrough."""
+    return tuple(dict.fromkeys(dev for pf in network.findall("forward/pf") if (dev := pf.get("dev"))))
+
+
+def vfs_in(network: ET.Element) -> tuple[str, ...]:
+    """The VFs that <forward mode='hostdev'> lists by PCI address, e.g. ("0000:5e:02.1",); empty where it names a
+    PF."""
+    found = (pci_address(address) for address in network.findall("forward/address"))
+    return tuple(dict.fromkeys(address for address in found if address is not None))
+
+
+def pci_address(address: ET.Element) -> str | None:
+    """0000:5e:02.1, of libvirt's <address type='pci' domain= bus= slot= function=>; None for what is none."""
+    if address.get("type", "pci") != "pci":
+        return None
+    try:
+        domain, bus, slot, function = (int(address.get(key, "0"), 0) for key in ("domain", "bus", "slot", "function"))
+    except ValueError:
+        return None
+    return f"{domain:04x}:{bus:02x}:{slot:02x}.{function:x}"
+
+
+def add_pci_address(parent: ET.Element, address: str) -> None:
+    """0000:5e:02.1 as libvirt's <address type='pci'>."""
+    domain, bus, rest = address.split(":")
+    slot, function = rest.split(".")
+    written = ET.SubElement(parent, "address", type="pci")
+    for key, value in (("domain", domain), ("bus", bus), ("slot", slot), ("function", function)):
+        written.set(key, f"0x{value}")
+
+
+def vlan_in(element: ET.Element) -> int | None:
+    """The one tag of a network's or a card's <vlan>; None for none, and for a trunk of many."""
+    tags = element.findall("vlan/tag")
+    if len(tags) != 1 or not tags[0].get("id", "").isdecimal():
+        return None
+    return int(tags[0].get("id", ""))
+
+
 def addresses_in(network: ET.Element) -> tuple[AnyInterface, ...]:
     """The host's addresses on a network. What Python cannot hold (a netmask with holes) is left out."""
     found = (_address(ip) for ip in network.findall("ip"))

@@ -10,6 +10,7 @@ from virtnet.interface import InterfaceSpec
 from virtnet.modes import read_spec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.verbs import Verb
+from virtnet.vf import VfAttributes, target
 
 
 def plan(action: Action, facts: HostFacts) -> list[Verb]:
@@ -78,7 +79,19 @@ class RecordingHost:
         self.verbs.append(verbs.set_up(link))
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
-        self.verbs.append(verbs.set_numvfs(pf, numvfs))
+        link = self._facts.link(pf)
+        self.verbs.append(verbs.set_numvfs(pf, numvfs, former=(link.numvfs if link is not None else None) or 0))
+
+    def keep_numvfs(self, pf: str, numvfs: int) -> None:
+        self.verbs.append(verbs.keep_numvfs(pf, numvfs))
+
+    def set_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
+        link = self._facts.link(pf)
+        kept = next((one.wanted for one in link.vfs if one.index == vf), None) if link is not None else None
+        self.verbs.append(verbs.set_vf(pf, vf, target(attributes, kept)))
+
+    def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
+        self.verbs.append(verbs.keep_vf(pf, vf))
 
 
 def _rules_on(facts: HostFacts) -> dict[str, NetworkRules]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.forms import BoundField, CheckboxInput, Select
+from django.forms import BoundField, CheckboxInput, CheckboxSelectMultiple, Select
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils import timezone
@@ -150,6 +150,12 @@ def widget(field: BoundField) -> SafeString:
 @register.filter
 def is_checkbox(field: BoundField) -> bool:
     return isinstance(field.field.widget, CheckboxInput)
+
+
+@register.filter
+def is_many(field: BoundField) -> bool:
+    """Whether several of its choices may be ticked."""
+    return isinstance(field.field.widget, CheckboxSelectMultiple)
 
 
 @register.simple_tag(takes_context=True)

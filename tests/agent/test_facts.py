@@ -11,6 +11,7 @@ import pytest
 
 from kvmagent import facts
 from kvmagent.facts import read_facts
+from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
 
@@ -159,3 +160,41 @@ def test_an_address_that_the_host_has_seen_is_shown_with_its_source(libvirt_test
 def test_the_facts_cross_the_wire_and_back(libvirt_test: Libvirt) -> None:
     found = read_facts(libvirt_test)
     assert HostFacts.model_validate_json(found.model_dump_json()) == found
+
+
+POOL_CARD = "<interface type='network'><mac address='{mac}'/><source network='pool'/>{more}</interface>"
+OWNED_VF = (
+    "<interface type='hostdev' managed='yes'><mac address='{mac}'/><source><address type='pci' domain='0x0000' "
+    "bus='0x01' slot='0x10' function='0x2'/></source><vlan><tag id='42'/></vlan>{more}</interface>"
+)
+
+
+def of_both(live: str, inactive: str) -> list[tuple[str, str | None, str | None, bool, bool]]:
+    xml = "<domain><devices>{}</devices></domain>"
+    nothing = GuestAddresses((), ())
+    cards = facts._cards(xml.format(live), xml.format(inactive))
+    read = [facts._interface(card, live=at, following=then, addresses=nothing, agent={}) for card, at, then in cards]
+    return [(card.type, card.source, card.vf, card.live, card.persistent) for card in read]
+
+
+def test_a_running_guest_s_vf_of_a_pool_is_one_card_on_the_pool() -> None:
+    mac = "52:54:00:00:00:05"
+    live, inactive = OWNED_VF.format(mac=mac, more=""), POOL_CARD.format(mac=mac, more="")
+    assert of_both(live, inactive) == [("network", "pool", "0000:01:10.2", True, True)]
+
+
+def test_the_vf_of_a_pair_is_not_taken_for_its_virtio_half() -> None:
+    mac = "52:54:00:00:00:05"
+    standby = "<teaming type='persistent'/>"
+    transient = "<teaming type='transient' persistent='ua-a'/>"
+    live = POOL_CARD.format(mac=mac, more=standby) + OWNED_VF.format(mac=mac, more=transient)
+    inactive = POOL_CARD.format(mac=mac, more=standby) + POOL_CARD.format(mac=mac, more=transient)
+    assert of_both(live, inactive) == [
+        ("network", "pool", None, True, True),
+        ("network", "pool", "0000:01:10.2", True, True),
+    ]
+
+
+def test_a_card_that_names_its_vf_says_so_and_its_vlan(libvirt_test: Libvirt) -> None:
+    card = cards(read_facts(libvirt_test))["05"]
+    assert (card.type, card.vf, card.vlan) == ("hostdev", "0000:5e:02.1", None)

@@ -145,12 +145,6 @@ def test_a_link_that_is_not_there_is_named() -> None:
     assert [step.outcome for step in steps] == ["failed"]
 
 
-def test_what_is_not_built_yet_is_refused_in_plain_words() -> None:
-    ip("link", "add", "e0", "type", "veth", "peer", "name", "e1")
-    with pytest.raises(VerbFailed, match="makes no VFs yet"):
-        verbs_here([])[0].set_numvfs("e0", 4)
-
-
 def test_libvirt_s_test_driver_touches_no_link_of_this_kernel() -> None:
     ip("link", "add", "e0", "type", "veth", "peer", "name", "e1")
     before = snapshot.take()

@@ -10,8 +10,10 @@ from networks.models import Change, ChangeState, Network
 from tests.panel.factories import host_facts, lab_spec, make_host
 from tests.panel.pages import Page
 from virtnet.actions import DefineNetwork, UpdateNetwork
+from virtnet.facts import Link, Vf
 from virtnet.modes import MODES
 from virtnet.modes.nat import Nat
+from virtnet.modes.sriov import Sriov
 from virtnet.text import text
 
 NEW = "/hosts/kvm1/networks/new/nat/"
@@ -43,7 +45,8 @@ def test_it_explains_the_mode_beside_the_form(operator_client: Client, host: Hos
     for sentence in (spec_class.how, spec_class.suits, *spec_class.good, *spec_class.bad):
         assert str(sentence) in page.words
     assert spec_class.model_fields.keys() - {"mode"} <= page.form(f"/hosts/kvm1/networks/new/{mode}/").values.keys() | {
-        "trust_guest_rx_filters"  # a box that is not ticked sends nothing
+        "trust_guest_rx_filters",  # a box that is not ticked sends nothing
+        "vfs",
     }
 
 
@@ -143,6 +146,23 @@ def test_what_stands_in_the_way_on_the_host_and_belongs_to_no_field_is_said_abov
     page = Page(operator_client.post(address, {"name": "fast", "pf": "eth1", "numvfs": "4"}))
     assert "The IOMMU is off, so a guest cannot own a VF." in page.words
     assert page.form(address).values["pf"] == "eth1"
+
+
+def test_a_pool_hands_out_the_vfs_that_are_ticked(operator_client: Client) -> None:
+    vfs = tuple(Vf(index=index, pci_address=f"0000:01:10.{index * 2}", driver="igbvf") for index in range(3))
+    pf = Link(name="ens1f0", index=9, totalvfs=8, numvfs=3, vfs=vfs)
+    facts = host_facts()
+    make_host("kvm3", facts=facts.model_copy(update={"iommu": True, "links": (*facts.links, pf)}))
+    address = "/hosts/kvm3/networks/new/sriov/"
+    page = Page(operator_client.get(address))
+    assert "VF 1 of ens1f0 (0000:01:10.2, igbvf)" in page.words
+    sent = {"name": "fast", "pf": "ens1f0", "numvfs": "3", "vfs": ["0000:01:10.0", "0000:01:10.2"], "step": "ask"}
+    refused = Page(operator_client.post(address, {**sent, "vfs": ["0000:09:00.0"]}))
+    assert "0000:09:00.0 is not one of the available choices" in refused.words
+    operator_client.post(address, sent)
+    action = Change.objects.get().read_action()
+    assert isinstance(action, DefineNetwork)
+    assert action.spec == Sriov(name="fast", pf="ens1f0", numvfs=3, vfs=("0000:01:10.0", "0000:01:10.2"))
 
 
 def test_it_says_before_a_person_confirms_that_the_host_is_silent(operator_client: Client, silent_host: Host) -> None:

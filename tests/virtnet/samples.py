@@ -7,7 +7,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 from virtnet.direct import SourceMode
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Vf
 from virtnet.interface import DirectSource, InterfaceSpec, NetworkSource
 from virtnet.modes.bridge import Bridge
 from virtnet.modes.host_only import HostOnly
@@ -43,6 +43,7 @@ CASES: dict[str, NetworkSpec] = {
     "macvtap-trusted": MACVTAP.model_copy(update={"trust_guest_rx_filters": True}),
     "sriov-plain": SRIOV,
     "sriov-vlan": SRIOV.model_copy(update={"vlan": 42}),
+    "sriov-some-vfs": SRIOV.model_copy(update={"vfs": ("0000:01:10.0", "0000:01:10.2")}),
 }
 
 MAC = "52:54:00:12:34:56"
@@ -66,6 +67,24 @@ def link(name: str, **about: Any) -> Link:
     return Link(name=name, index=about.pop("index", sum(name.encode())), **about)
 
 
+def vf(index: int, **about: Any) -> Vf:
+    """VF `index` of ens1f0, as an 82576 lays them out."""
+    return Vf(index=index, pci_address=f"0000:01:10.{index * 2}", **about)
+
+
+def pf(*vfs: Vf, **about: Any) -> Link:
+    """ens1f0 with these VFs."""
+    return link("ens1f0", totalvfs=8, numvfs=len(vfs), vfs=vfs, **about)
+
+
+def owner(name: str, address: str, *, live: bool = True, uuid: UUID = WEB.uuid, **about: Any) -> DomainFacts:
+    """A guest whose card is the VF at this PCI address, by name."""
+    said = {"mac": "52:54:00:00:00:42", "type": "hostdev", "source": address, "vf": address, "live": live, **about}
+    return DomainFacts(
+        name=name, uuid=uuid, state="running" if live else "shut off", interfaces=(InterfaceFacts(**said),)
+    )
+
+
 def network(name: str, mode: str, **about: Any) -> NetworkFacts:
     """A network that somebody else made."""
     return NetworkFacts(name=name, uuid=about.pop("uuid", OTHER), active=True, mode=mode, **about)
@@ -82,6 +101,7 @@ def office(spec: NetworkSpec) -> NetworkFacts:
         mode=spec.mode,
         bridge=bridge,
         devs=(dev,) if dev else (),
+        pfs=(dev,) if dev and hasattr(spec, "pf") else (),
         spec=spec.model_dump_json(),
     )
 

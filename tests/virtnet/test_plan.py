@@ -55,7 +55,7 @@ BRIDGE_LINKS = [
     "ip link set eth1 up",
     "ip link set br1 up",
 ]
-VFS = ["ip link set ens1f0 up", "echo 4 > /sys/class/net/ens1f0/device/sriov_numvfs"]
+VFS = ["ip link set ens1f0 up", "echo 4 > /sys/class/net/ens1f0/device/sriov_numvfs", ""]
 TABLE = ["nft -f kvmpanel.nft"]
 START = ["virsh net-start office"]
 

@@ -80,6 +80,13 @@ def test_links_are_named_once_each_in_order() -> None:
     assert read_file("sriov-addresses").devs == ()
 
 
+def test_the_vfs_and_the_vlan_that_a_pool_gives_are_read() -> None:
+    assert read_file("sriov-addresses").vfs == ("0000:04:00.1", "0000:04:00.2", "0001:ff:1f.7")
+    assert (read_file("sriov-pf").pfs, read_file("sriov-pf").vfs, read_file("sriov-pf").vlan) == (("eth2",), (), None)
+    assert read_file("macvtap-passthrough-pf").pfs == ("eth2",)
+    assert read_file("sriov-vlan").vlan == 42
+
+
 @pytest.mark.parametrize(
     ("ip", "subnets"),
     [

@@ -12,13 +12,15 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field
 
-from virtnet import checks, hops, links, network_xml, suggestions
-from virtnet.facts import HostFacts, Link
-from virtnet.fields import PF, VlanTag
+from virtnet import checks, hops, links, network_xml, sriov_needs, suggestions, vf_checks, vf_ledger
+from virtnet.facts import HostFacts
+from virtnet.fields import PF, VfAddress, VlanTag
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem, Reachability, depends, yes
 from virtnet.text import Text, gettext_noop, text
+from virtnet.vf_actions import SetNumvfs
+from virtnet.vf_ledger import PfRow
 
 
 class Sriov(NetworkSpec):
@@ -52,6 +54,13 @@ class Sriov(NetworkSpec):
     numvfs: Annotated[
         int, Field(title=gettext_noop("Number of VFs"), description=gettext_noop("Of the whole PF."), ge=1, le=65535)
     ]
+    vfs: Annotated[
+        tuple[VfAddress, ...],
+        Field(
+            title=gettext_noop("Only these VFs"),
+            description=gettext_noop("None chosen: it hands out each VF of the PF."),
+        ),
+    ] = ()
     vlan: Annotated[
         VlanTag | None,
         Field(
@@ -78,65 +87,48 @@ class Sriov(NetworkSpec):
     def suggest(cls, facts: HostFacts) -> dict[str, str]:
         pf = suggestions.only_one(tuple(facts.pfs))
         suggested = {"name": suggestions.free_name(facts, "sriov")}
-        return {**suggested, "pf": pf, "numvfs": str(facts.pfs[pf])} if pf else suggested
+        link = facts.link(pf) if pf else None
+        return {**suggested, "pf": link.name, "numvfs": str(link.numvfs or link.totalvfs)} if link else suggested
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:
         return network_xml.forward_mode(network) == "hostdev"
 
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        found = checks.name_is_taken(facts, ref)
-        if not facts.iommu:
-            sentence = text("The IOMMU is off, so a guest cannot own a VF.")
-            fix = text(
-                "Turn on VT-d or AMD-Vi in the host's firmware, and boot with intel_iommu=on (Intel) or "
-                "amd_iommu=on (AMD)."
-            )
-            found.append(Problem(text=sentence, fix=fix))
+        found = [*checks.name_is_taken(facts, ref), *sriov_needs.iommu_is_off(facts)]
         link = facts.link(self.pf)
         if link is None:
             return [*found, *links.link_is_missing(facts, self.pf, field="pf")]
-        return [*found, *self._pf_problems(link), *self._other_pool(facts, ref)]
+        row = vf_ledger.pf_row(facts, link)
+        return [
+            *found,
+            *vf_checks.numvfs(facts, self.pf, self.numvfs),
+            *self._not_of_the_pf(row),
+            *self._handed_out_twice(facts, ref, row),
+        ]
 
-    def _pf_problems(self, link: Link) -> list[Problem]:
-        if link.pf is not None:
-            sentence = text("%(link)s is a VF of %(pf)s.", link=link.name, pf=link.pf)
-            return [Problem(text=sentence, fix=text("Choose %(pf)s.", pf=link.pf), field="pf")]
-        if not link.totalvfs:
-            sentence = text("%(link)s is not a PF: its card or driver has no SR-IOV.", link=link.name)
-            fix = text("Choose another card, or turn on SR-IOV in the firmware of the card and of the host.")
-            return [Problem(text=sentence, fix=fix, field="pf")]
-        if self.numvfs > link.totalvfs:
-            sentence = text(
-                "%(pf)s has at most %(totalvfs)s VFs (sriov_totalvfs).", pf=link.name, totalvfs=link.totalvfs
-            )
-            fix = text("Choose %(totalvfs)s or fewer.", totalvfs=link.totalvfs)
-            return [Problem(text=sentence, fix=fix, field="numvfs")]
-        if link.numvfs and link.numvfs != self.numvfs:
-            # The kernel refuses to go from one number to another but through 0, which takes each VF from its user.
-            sentence = text(
-                "%(pf)s has %(numvfs)s VFs now; another number destroys them all, also those in use.",
-                pf=link.name,
-                numvfs=link.numvfs,
-            )
-            fix = text(
-                "Choose %(numvfs)s, or free the VFs and then remove them: "
-                "echo 0 > /sys/class/net/%(pf)s/device/sriov_numvfs",
-                numvfs=link.numvfs,
-                pf=link.name,
-            )
-            return [Problem(text=sentence, fix=fix, field="numvfs")]
-        return []
+    def _not_of_the_pf(self, row: PfRow) -> list[Problem]:
+        there = {one.vf.pci_address for one in row.rows if one.vf.index < self.numvfs}
+        if not (missing := [address for address in self.vfs if address not in there]):
+            return []
+        sentence = text("%(pf)s has no such VFs: %(vfs)s.", pf=self.pf, vfs=", ".join(missing))
+        fix = text("Choose VFs of %(pf)s, or none to hand out all of them.", pf=self.pf)
+        return [Problem(text=sentence, fix=fix, field="vfs")]
 
-    def _other_pool(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        """Two networks over one PF would hand out the same VF twice: libvirt counts for each network alone."""
-        for network in links.networks_on(facts, ref, self.pf):
-            if network.mode == "sriov":
-                sentence = text(
-                    "The network %(network)s hands out the VFs of %(pf)s already.", network=network.name, pf=self.pf
-                )
-                return [Problem(text=sentence, fix=text("Use that network, or another PF."), field="pf")]
-        return []
+    def _handed_out_twice(self, facts: HostFacts, ref: NetworkRef, row: PfRow) -> list[Problem]:
+        """A VF has one master: libvirt counts for each network alone, and the host's own would be taken from it."""
+        mine = [one for one in row.rows if not self.vfs or one.vf.pci_address in self.vfs]
+        field = "vfs" if self.vfs else "pf"
+        for network in facts.networks:
+            own = network.uuid == ref.uuid
+            if own or not (self.pf in network.pfs or any(network in one.pools for one in mine)):
+                continue
+            sentence = text(
+                "The network %(network)s hands out VFs of %(pf)s already.", network=network.name, pf=self.pf
+            )
+            fix = text("Use that network, or choose VFs that it does not hand out.")
+            return [Problem(text=sentence, fix=fix, field=field)]
+        return [*vf_checks.cards_of_their_own(mine, field=field), *vf_checks.used_by_the_host(facts, mine, field=field)]
 
     def reachability(self) -> Reachability:
         port_of_the_card = yes(text("The VF is a port of the card's own switch, with a MAC address of its own."))
@@ -152,7 +144,10 @@ class Sriov(NetworkSpec):
     def libvirt_xml(self, ref: NetworkRef) -> str:
         network = network_xml.new_network(ref, self.model_dump_json())
         forward = ET.SubElement(network, "forward", mode="hostdev", managed="yes")
-        ET.SubElement(forward, "pf", dev=self.pf)
+        if not self.vfs:
+            ET.SubElement(forward, "pf", dev=self.pf)
+        for address in self.vfs:
+            network_xml.add_pci_address(forward, address)
         if self.vlan is not None:
             ET.SubElement(ET.SubElement(network, "vlan"), "tag", id=str(self.vlan))
         return network_xml.to_xml(network)
@@ -168,9 +163,7 @@ class Sriov(NetworkSpec):
         host.update_network(ref, self.libvirt_xml(ref))
 
     def _make_vfs(self, host: Host) -> None:
-        # A VF has no carrier while its PF is down.
-        host.set_up(self.pf)
-        host.set_numvfs(self.pf, self.numvfs)
+        SetNumvfs(pf=self.pf, numvfs=self.numvfs).apply(host)
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
         # The VFs stay: others than this network's guests may hold them.
