@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 class Outcome(models.TextChoices):
     DONE = "done", _("done")  # in the panel itself, at once
     REQUESTED = "requested", _("requested")
+    KEPT = "kept", _("kept")  # an armed change stays
+    UNDO_ASKED = "undo-asked", _("undo asked")  # it goes before its window is over
     APPLIED = "applied", _("applied")
     REFUSED = "refused", _("refused")
     UNDONE = "undone", _("failed, undone")

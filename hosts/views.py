@@ -24,6 +24,7 @@ from kvmpanel.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
 
 SECTION = "hosts"
+ARMED = "armed"  # networks.models.ChangeState.ARMED
 OPEN = ("queued", "sent", "running", "armed")  # networks.models.OPEN_STATES, which stands above this app
 
 
@@ -32,12 +33,14 @@ def overview(request: PanelRequest) -> HttpResponse:
     """All hosts, from the rows alone: no host is asked, so a dead one slows nothing."""
     check_may_look(request.user)
     search = request.GET.get("search", "").strip()
-    rows = fleet(visible(Host.objects.all(), request.user))
+    visible_hosts = visible(Host.objects.all(), request.user)
+    rows = fleet(visible_hosts)
     found = [row for row in rows if search.lower() in f"{row.host.name} {row.host.get_status_display()}".lower()]
     context = {
         "section": SECTION,
         "rows": found,
         "totals": totals(rows),
+        "armed": visible_hosts.filter(changes__state=ARMED).values_list("name", "changes__pk").order_by("name"),
         "search": search,
         "may_change": may_change(request.user),
     }
@@ -60,6 +63,7 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
         "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
         "guests_on": _guests_on(found),
         "changes": found.changes.select_related("by").defer("steps", "problems", "before", "after")[:5],
+        "armed": found.changes.filter(state=ARMED).select_related("host").defer("host__facts", "steps").first(),
         "may_change": may_change(request.user) and found.is_active,
     }
     template = "hosts/host.html#body" if request.htmx else "hosts/host.html"

@@ -16,8 +16,10 @@ BAD_REPORTS = 20  # recorded of one host …
 BAD_REPORTS_SECONDS = 60  # … in this time; the rest are dropped in silence
 
 
-def record_change(change: Change, outcome: Outcome, *, by: User | None = None, why: str = "") -> None:
-    """One event about `change`, in the name of who asked for it unless `by` did something to it."""
+def record_change(
+    change: Change, outcome: Outcome, *, by: User | None = None, by_the_panel: bool = False, why: str = ""
+) -> None:
+    """One event about `change`, in the name of who asked for it unless `by`, or the panel, did something to it."""
     action = change.action  # as it stands in the row: an action that this version cannot read is recorded too
     about: dict[str, str]
     if change.domain_uuid:
@@ -29,7 +31,7 @@ def record_change(change: Change, outcome: Outcome, *, by: User | None = None, w
     record(
         action.get("action", "?"),
         outcome,
-        by=by or change.by,
+        by=None if by_the_panel else by or change.by,
         host=(change.host_id, change.host.name),
         change_id=change.pk,
         before=change.before,
@@ -42,6 +44,11 @@ def record_change(change: Change, outcome: Outcome, *, by: User | None = None, w
 def was_requested(change: Change) -> bool:
     """Whether the record has the request: what nobody can be asked about is not sent."""
     return AuditEvent.objects.filter(change_id=change.pk, outcome=Outcome.REQUESTED).exists()
+
+
+def was_decided(change: Change) -> bool:
+    """Whether the record has the verdict on an armed change: what nobody can be asked about is not told."""
+    return AuditEvent.objects.filter(change_id=change.pk, outcome__in=(Outcome.KEPT, Outcome.UNDO_ASKED)).exists()
 
 
 def record_bad_report(host: Host, why: str) -> None:

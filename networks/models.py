@@ -124,6 +124,7 @@ class Change(models.Model):
     seq = models.PositiveBigIntegerField()
     action = models.JSONField()  # AnyAction
     facts_digest = models.CharField(max_length=64, blank=True)
+    notes = models.JSONField(default=list)  # what the person was told about the host before they asked
     state = models.CharField(max_length=20, choices=ChangeState.choices, default=ChangeState.QUEUED, db_index=True)
 
     created_at = models.DateTimeField(auto_now_add=True)
@@ -187,6 +188,9 @@ class Change(models.Model):
     def read_steps(self) -> tuple[Step, ...]:
         # Through JSON: the messages are strict, and only JSON mode takes an array for a tuple.
         return steps_adapter.validate_python(self.steps, strict=False)
+
+    def read_notes(self) -> tuple[Problem, ...]:
+        return problems_adapter.validate_python(self.notes)
 
     def read_problems(self) -> tuple[Problem, ...]:
         return problems_adapter.validate_python(self.problems)

@@ -16,9 +16,12 @@ from pydantic import ValidationError
 from audit.models import Outcome
 from hosts.models import Host, HostStatus
 from kvmpanel.broker import nudge
+from networks.confirming import keep_change, undo_change
 from networks.events import record_change
 from networks.mac_addresses import free_mac, holder
 from networks.models import OPEN_STATES, Change, ChangeState, Network
+from networks.refused import OperationRefused
+from networks.refused import refused as _refused
 from networks.reports import record_report, remove_unmade_network
 from team.models import User
 from team.permissions import check_may_change
@@ -37,8 +40,8 @@ from virtnet.channel import ORDER_MINUTES
 from virtnet.facts import DomainFacts
 from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.refs import DomainRef, NetworkRef
-from virtnet.spec import NetworkSpec, Problem
-from virtnet.text import Text, text
+from virtnet.spec import NetworkSpec
+from virtnet.text import text
 
 __all__ = [
     "OperationRefused",
@@ -49,11 +52,13 @@ __all__ = [
     "detach_interface",
     "free_mac",
     "give_up",
+    "keep_change",
     "record_report",
     "retry_change",
     "set_network_autostart",
     "start_network",
     "undefine_network",
+    "undo_change",
     "update_network",
 ]
 
@@ -64,14 +69,6 @@ RETRIABLE = (
     ChangeState.EXPIRED,
     ChangeState.CANCELLED,
 )
-
-
-class OperationRefused(Exception):
-    """Nothing was written; `problems` say why and what to do instead."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(" ".join(str(problem.text) for problem in problems))
-        self.problems = problems
 
 
 def define_network(host: Host, spec: NetworkSpec, *, by: User) -> Change:
@@ -248,7 +245,8 @@ def _request(
 ) -> Change:
     """The Change and its audit event. `host` comes from _lock."""
     _check_nothing_stands_before(host, action, network)
-    if problems := action.problems(host.read_facts()):
+    facts = host.read_facts()
+    if problems := action.problems(facts):
         raise OperationRefused(*problems)
     host.order_seq += 1
     host.save(update_fields=["order_seq"])
@@ -261,6 +259,7 @@ def _request(
         seq=host.order_seq,
         action=_json(action),
         facts_digest=host.facts_digest,
+        notes=[note.model_dump(mode="json") for note in action.notes(facts)],
         not_after=timezone.now() + timedelta(minutes=ORDER_MINUTES),
         retry_of=retry_of,
     )
@@ -315,7 +314,3 @@ def _json(model: NetworkSpec | AnyAction) -> dict[str, Any]:
 def _name_is_taken(host: Host, name: str) -> OperationRefused:
     sentence = text("A network %(network)s of %(host)s is there or on its way.", network=name, host=host.name)
     return _refused(sentence, text("Choose another name."), field="name")
-
-
-def _refused(sentence: Text, fix: Text | None = None, *, field: str = "") -> OperationRefused:
-    return OperationRefused(Problem(text=sentence, fix=fix, field=field))

@@ -15,16 +15,19 @@ from virtnet.verbs import Verb
 
 @dataclass(frozen=True)
 class Preview:
-    """`verbs` in order, `commands` as a person would type them, and the `problems` that stand in the way."""
+    """`verbs` in order, `commands` as a person would type them, the `problems` that stand in the way, and the `notes`
+    on what a person should know before."""
 
     verbs: list[Verb]
     commands: str
     problems: list[Problem]
+    notes: list[Problem]
 
 
 def preview(action: Action, facts: HostFacts) -> Preview:
     verbs = plan(action, facts)
-    return Preview(verbs, as_script(verb.command for verb in verbs), action.problems(facts))
+    commands = as_script(verb.command for verb in verbs)
+    return Preview(verbs, commands, action.problems(facts), action.notes(facts))
 
 
 def as_script(commands: Iterable[str]) -> str:

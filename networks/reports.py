@@ -164,7 +164,7 @@ def _finished(change: Change, said: OrderFinished) -> None:
         return
     change.refresh_from_db()
     _network_follows(change, applied=said.outcome == "applied")
-    record_change(change, Outcome(said.outcome))
+    record_change(change, Outcome(said.outcome), why=str(said.error or ""))
     transaction.on_commit(nudge)  # the next order of this host may go
 
 

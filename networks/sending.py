@@ -17,16 +17,18 @@ from redis import Redis
 
 from hosts.models import Host, HostStatus
 from kvmpanel.broker import host_connection
+from networks.confirming import note_told, to_be_told, verdict_of
 from networks.models import Change
 from networks.outbox import claim, expire_waiting, first_of_each_host, give_back, is_due, order_of
 from networks.signing import Signer
-from virtnet.channel import CARRY_OUT, ORDER_MINUTES, PING, QUEUE, down_prefix
+from virtnet.channel import CARRY_OUT, ORDER_MINUTES, PING, QUEUE, VERDICTS, down_prefix
 from virtnet.messages import Ping
 
 log = logging.getLogger(__name__)
 
 QUEUE_BOUND = 5  # messages that wait for one host; its agent is not there, so more would only pile up
 CONNECTIONS_KEPT = 128
+VERDICT_SECONDS = 10  # a verdict that its host has not taken by then lies there no more; it is told again before
 
 PING_EVERY = timedelta(seconds=60)
 PING_AGAIN = timedelta(seconds=2)  # at the soonest, when facts are missing
@@ -67,6 +69,15 @@ class Pipe:
             self._drop(host)
             raise
 
+    def tell(self, host: UUID, sealed: str) -> None:
+        """Lays a verdict where its host waits for one, in place of an earlier one. Raises RedisError."""
+        verdicts = f"{down_prefix(host)}{VERDICTS}"
+        pipeline = self._redis.pipeline()
+        pipeline.lpush(verdicts, sealed)
+        pipeline.ltrim(verdicts, 0, 0)
+        pipeline.expire(verdicts, VERDICT_SECONDS)
+        pipeline.execute()
+
     def close(self) -> None:
         for host in list(self._producers):
             self._drop(host)
@@ -96,6 +107,8 @@ class Sender:
     def look(self) -> None:
         """Sends what is due. Raises RedisError, OSError or django.db.Error when one of the two is away; what is not
         sent then is due at the next look."""
+        for change in to_be_told():  # first: a host waits for it
+            self._tell(change)
         for change in first_of_each_host():
             if is_due(change):
                 self._send(change)
@@ -112,6 +125,11 @@ class Sender:
             give_back(change)
             raise
         log.info("Sent %s (%s) to %s, time %d", change.pk, change.action["action"], change.host, change.sends + 1)
+
+    def _tell(self, change: Change) -> None:
+        self._pipe.tell(change.host_id, self._signer.seal(verdict_of(change)))
+        note_told(change)
+        log.info("Told %s: %s %s", change.host, change.verdict, change.pk)
 
     def _ping(self, host: Host) -> None:
         if self._pipe.waiting(host.pk):

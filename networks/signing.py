@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from hosts.public_key import fingerprint, in_groups, public_key_text
 from virtnet.envelope import seal
-from virtnet.messages import Order, Ping
+from virtnet.messages import Order, Ping, Verdict
 
 
 class UnusableKey(Exception):
@@ -24,7 +24,7 @@ class Signer:
 
     key: Ed25519PrivateKey
 
-    def seal(self, message: Order | Ping) -> str:
+    def seal(self, message: Order | Ping | Verdict) -> str:
         return seal(message, "order", key=fingerprint(self.key.public_key()), sign=self.key.sign)
 
 

@@ -27,5 +27,7 @@ urlpatterns: list[URLPattern] = [
     path("changes/<uuid:pk>/", change.change, name="change"),
     path("changes/<uuid:pk>/cancel/", change.cancel_change, name="cancel_change"),
     path("changes/<uuid:pk>/give-up/", change.give_up, name="give_up"),
+    path("changes/<uuid:pk>/keep/", change.keep_change, name="keep_change"),
+    path("changes/<uuid:pk>/undo/", change.undo_change, name="undo_change"),
     path("changes/<uuid:pk>/retry/", change.retry_change, name="retry_change"),
 ]

@@ -56,6 +56,17 @@
     }
   });
 
+  // A countdown goes on between the server's answers, and while the panel is away: each answer sets it anew.
+  const countDown = (clock) => {
+    if (clock.dataset.countdown !== clock.told) {
+      clock.told = clock.dataset.countdown;
+      clock.endsAt = performance.now() + 1000 * Number(clock.told);
+    }
+    const left = String(Math.max(0, Math.ceil((clock.endsAt - performance.now()) / 1000)));
+    if (clock.textContent !== left) clock.textContent = left;
+  };
+  setInterval(() => document.querySelectorAll("[data-countdown]").forEach(countDown), 200);
+
   const start = (element) => { localTimes(element); reveal(element); };
   document.addEventListener("DOMContentLoaded", () => {
     if (window.Idiomorph) {

@@ -69,6 +69,8 @@ _STATE_COLOURS = {
     "applied": "green",
     "done": "green",
     "requested": "azure",
+    "kept": "green",
+    "undo-asked": "orange",
     "refused": "orange",
     "undone": "orange",
     "failed": "red",

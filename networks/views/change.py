@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from networks import operations
 from networks.forms import ChangeFilter
 from networks.models import Change, ChangeState
 from networks.preview import as_script
+from networks.window import window_of
 from team.models import User
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.plan import plan
@@ -47,10 +49,13 @@ def change(request: PanelRequest, pk: UUID) -> HttpResponse:
         "verbs": verbs if found.is_open else [],
         "commands": as_script(dict.fromkeys(commands)),
         "problems": found.read_problems(),
+        "notes": found.read_notes() if found.is_open else (),
+        "window": window_of(found),
         "error": found.read_error(),
         "diff": diff(found.before, found.after),
         # One that was sent lies in the host's queue, as long as the host has not said that it came.
         "waits": found.state in (ChangeState.QUEUED, ChangeState.SENT) and found.host.is_silent,
+        "may_decide": may_change(request.user),
         "may_cancel": may_change(request.user) and found.state == ChangeState.QUEUED and found.sends == 0,
         "may_give_up": may_change(request.user) and found.may_be_given_up,
         "may_retry": may_change(request.user) and found.state in operations.RETRIABLE,
@@ -62,21 +67,30 @@ def change(request: PanelRequest, pk: UUID) -> HttpResponse:
 
 @require_POST
 def cancel_change(request: PanelRequest, pk: UUID) -> HttpResponse:
-    found = _load(request.user, pk)
-    user = check_may_change(request.user)
-    try:
-        operations.cancel_change(found, by=user)
-    except operations.OperationRefused as refused:
-        _say(request, refused)
-    return redirect("change", pk=found.pk)
+    return _act(request, pk, operations.cancel_change)
 
 
 @require_POST
 def give_up(request: PanelRequest, pk: UUID) -> HttpResponse:
+    return _act(request, pk, operations.give_up)
+
+
+@require_POST
+def keep_change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    """The person has seen that the host still answers, and keeps what was done to it."""
+    return _act(request, pk, operations.keep_change)
+
+
+@require_POST
+def undo_change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    return _act(request, pk, operations.undo_change)
+
+
+def _act(request: PanelRequest, pk: UUID, operate: Callable[..., None]) -> HttpResponse:
     found = _load(request.user, pk)
     user = check_may_change(request.user)
     try:
-        operations.give_up(found, by=user)
+        operate(found, by=user)
     except operations.OperationRefused as refused:
         _say(request, refused)
     return redirect("change", pk=found.pk)
@@ -132,7 +146,8 @@ def _plan(change: Change) -> list[Verb]:
 
 def _load(user: User | AnonymousUser, pk: UUID) -> Change:
     # The facts may be a megabyte, and the page asks each second: they are fetched where they are needed.
-    rows = Change.objects.select_related("host", "by", "network").defer("host__facts", "network__facts")
+    related = Change.objects.select_related("host", "by", "network", "verdict_by")
+    rows = related.defer("host__facts", "network__facts")
     return get_object_or_404(visible(rows, user), pk=pk)
 
 

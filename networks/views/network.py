@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from kvmpanel.requests import PanelRequest
 from networks import operations
-from networks.models import OPEN_STATES, Change, Network
+from networks.models import OPEN_STATES, Change, ChangeState, Network
 from networks.preview import preview, spec_of
 from networks.views.change import listed
 from team.models import User
@@ -51,6 +51,8 @@ def network(request: PanelRequest, pk: UUID) -> HttpResponse:
         "plugged": _plugged(host_facts, found.name),
         "changes": listed(found.changes.all())[:20],
         "open_change": listed(found.changes.filter(state__in=OPEN_STATES)).first(),
+        # Of the whole host: whatever changes its links may be put back with this network on them.
+        "armed": listed(found.host.changes.filter(state=ChangeState.ARMED)).first(),
         "may_change": may_change(request.user) and found.host.is_active and found.removed_at is None,
     }
     template = "networks/network.html#body" if request.htmx else "networks/network.html"

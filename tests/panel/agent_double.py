@@ -13,9 +13,9 @@ from hosts.public_key import public_key_from_text
 from kvmpanel.broker import host_connection
 from tests.panel.factories import Agent
 from tests.redis_server import RedisServer
-from virtnet.channel import QUEUE, STREAM_FIELD, down_prefix, up_stream
+from virtnet.channel import QUEUE, STREAM_FIELD, VERDICTS, down_prefix, up_stream
 from virtnet.envelope import unseal
-from virtnet.messages import AnyReport, Order, Ping
+from virtnet.messages import AnyReport, Order, Ping, Verdict
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,15 @@ def _receive(connection: Connection) -> list[Received]:
             args, kwargs, _ = message.payload
             assert kwargs == {}
             taken.append(Received(message.headers["task"], *args))
+
+
+def verdicts(server: RedisServer, host: UUID) -> list[Verdict]:
+    """All that lie in the host's list, taken. Raises what `unseal` raises for one that is not the panel's."""
+    panel = public_key_from_text(settings.ENVIRONMENT.signing_public_key.read_text().strip())
+    taken: list[Verdict] = []
+    while (sealed := server.run("RPOP", f"{down_prefix(host)}{VERDICTS}")) is not None:
+        taken.append(unseal(sealed, Verdict, "order", verify=panel.verify))
+    return taken
 
 
 def waiting(server: RedisServer, host: UUID) -> int:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from hosts.models import Host, HostStatus
 from hosts.public_key import fingerprint
-from networks.models import Network, VmInterface
+from networks.models import Change, ChangeState, Network, VmInterface
 from virtnet.envelope import seal
 from virtnet.facts import (
     DomainFacts,
@@ -181,6 +181,24 @@ def make_host(
     host.save(force_insert=True)
     _rows_of(host, reported)
     return host
+
+
+def arm(change: Change, *, seconds: float = 60) -> Change:
+    """The change as it stands once its host has armed itself, with so many seconds left to decide."""
+    now = timezone.now()
+    Change.objects.filter(pk=change.pk).update(
+        state=ChangeState.ARMED,
+        sends=1,
+        sent_at=now,
+        received_at=now,
+        heard_at=now,
+        asks="person",
+        armed_at=now,
+        confirm_by=now + timedelta(seconds=seconds),
+        confirm_nonce="after-1",
+    )
+    change.refresh_from_db()
+    return change
 
 
 def _rows_of(host: Host, facts: HostFacts) -> None:

@@ -48,10 +48,11 @@ def _changes(olga: object) -> None:
     from networks import operations
     from networks.models import Change, ChangeState, Network
     from team.models import User
-    from tests.panel.factories import FOREIGN_XML, lab_spec, nat_spec, web_guest
+    from tests.panel.factories import FOREIGN_XML, arm, lab_spec, make_host, nat_spec, web_guest
     from virtnet.facts import HostFacts
     from virtnet.interface import InterfaceSpec, NetworkSource
     from virtnet.messages import Step
+    from virtnet.modes.bridge import Bridge
     from virtnet.plan import plan
     from virtnet.text import text
 
@@ -91,6 +92,12 @@ def _changes(olga: object) -> None:
         state=ChangeState.RUNNING, not_after=timezone.now() + timedelta(hours=1), sends=1
     )
     operations.define_network(kvm2, nat_spec("branch", number=88), by=olga)
+    bridge = Bridge(name="lan", bridge="br0", uplink="eth1")
+    armed = arm(operations.define_network(make_host("kvm7"), bridge, by=olga), seconds=1800)
+    done_so_far = [
+        Step(text=verb.text, command=verb.command, outcome="done") for verb in plan(armed.read_action(), facts)
+    ]
+    Change.objects.filter(pk=armed.pk).update(steps=[step.model_dump(mode="json") for step in done_so_far[:3]])
     operations.set_network_autostart(Network.objects.get(host=kvm1, name=lab_spec().name), False, by=olga)
 
 

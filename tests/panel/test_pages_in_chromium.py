@@ -17,7 +17,7 @@ from hosts.operations import fingerprint
 from networks import operations
 from networks.models import Change, Network
 from team.models import User
-from tests.panel.factories import WEB_GUEST, WEB_MAC, make_host, nat_spec
+from tests.panel.factories import WEB_GUEST, WEB_MAC, arm, make_host, nat_spec
 from tests.panel.test_views_hostile import PAYLOADS, change_with, hostile_facts, pages_of
 from virtnet.messages import Step
 from virtnet.modes import MODES
@@ -76,6 +76,57 @@ def test_steps_appear_and_polling_stops_when_the_change_is_finished(page: Page, 
     seen = len(asked)
     page.wait_for_timeout(2500)  # two and a half polls would have come by now
     assert len(asked) == seen
+
+
+def test_a_countdown_goes_on_and_is_the_same_after_a_reload(page: Page, host: Host, operator: User) -> None:
+    change = arm(operations.define_network(host, nat_spec(), by=operator), seconds=40)
+    page.goto(f"/changes/{change.pk}/")
+    countdown = page.locator("#countdown")
+    first = int(countdown.inner_text())
+    expect(countdown).not_to_have_text(str(first))
+    page.reload()
+    assert 30 < int(countdown.inner_text()) < first <= 40
+    page.route("**/changes/**", lambda route: None)  # the panel does not answer: the time goes on all the same
+    second = int(countdown.inner_text())
+    expect(countdown).to_have_text(str(second - 3))
+
+
+def test_a_change_is_kept_by_the_keyboard_and_a_second_browser_sees_it(
+    page: Page, host: Host, operator: User, live_server: LiveServer, chromium: Browser
+) -> None:
+    change = arm(operations.define_network(host, nat_spec(), by=operator))
+    cookies = page.context.cookies()
+    second = chromium.new_context(base_url=live_server.url)
+    second.add_cookies([{"name": c["name"], "value": c["value"], "url": live_server.url} for c in cookies])
+    other = second.new_page()
+    for one in (page, other):
+        one.goto(f"/changes/{change.pk}/")
+        expect(one.get_by_role("timer")).to_contain_text("s")
+    seconds = [int(one.locator("#countdown").inner_text()) for one in (page, other)]
+    assert abs(seconds[0] - seconds[1]) <= 1
+    keep = page.get_by_role("button", name="Keep")
+    keep.focus()
+    page.wait_for_timeout(2200)  # two answers have replaced the part, and the focus has stayed
+    expect(keep).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Undo now")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Enter")
+    for one in (page, other):
+        expect(one.locator("#confirm")).to_contain_text("It is kept")
+        expect(one.locator("#confirm")).to_contain_text("olga decided so")
+    Change.objects.filter(pk=change.pk).update(state="applied")
+    for one in (page, other):
+        expect(one.locator("#confirm")).to_have_count(0)
+    second.close()
+
+
+def test_the_time_runs_out_before_everybody_s_eyes(page: Page, host: Host, operator: User) -> None:
+    change = arm(operations.define_network(host, nat_spec(), by=operator), seconds=3)
+    page.goto(f"/changes/{change.pk}/")
+    expect(page.get_by_role("button", name="Keep")).to_be_visible()
+    expect(page.locator("#confirm")).to_contain_text("Nobody kept it in time")
+    expect(page.get_by_role("button", name="Keep")).to_have_count(0)
 
 
 def test_the_form_checks_while_one_types_and_keeps_the_cursor(page: Page, host: Host) -> None:
@@ -183,6 +234,7 @@ def every_page(change: Change) -> list[str]:
     default = Network.objects.get(name="default")
     guest = f"/hosts/kvm1/guests/{WEB_GUEST}/"
     make_host("kvm4", status=HostStatus.PENDING)
+    waiting = arm(operations.define_network(make_host("kvm7"), nat_spec(), by=change.by), seconds=600)
     return [
         *("/", "/hosts/kvm1/", "/hosts/add/", "/hosts/kvm4/enrolment/", "/hosts/kvm1/revoke/", "/modes/"),
         *(f"/modes/{mode}/" for mode in MODES),
@@ -191,7 +243,13 @@ def every_page(change: Change) -> list[str]:
         *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),
         *(f"/networks/{default.pk}/", f"/networks/{default.pk}/stop/"),
         *(guest, f"{guest}attach/", f"{guest}detach/{WEB_MAC}/"),
-        *("/changes/", f"/changes/{change.pk}/", "/audit/", f"/audit/{AuditEvent.objects.latest('pk').pk}/"),
+        *(
+            "/changes/",
+            f"/changes/{change.pk}/",
+            f"/changes/{waiting.pk}/",
+            "/audit/",
+            f"/audit/{AuditEvent.objects.latest('pk').pk}/",
+        ),
     ]
 
 

@@ -22,11 +22,11 @@ from networks.reports import record_report
 from networks.sending import QUEUE_BOUND, Pipe, Sender
 from networks.signing import UnusableKey, load_signer, make_signing_key
 from team.models import User
-from tests.panel.agent_double import Received, receive, waiting
-from tests.panel.factories import Agent, nat_spec
+from tests.panel.agent_double import Received, receive, verdicts, waiting
+from tests.panel.factories import Agent, arm, nat_spec
 from tests.redis_server import RedisServer
-from virtnet.channel import CARRY_OUT, PING
-from virtnet.messages import OrderFinished, OrderReceived
+from virtnet.channel import CARRY_OUT, PING, VERDICTS, down_prefix
+from virtnet.messages import OrderArmed, OrderFinished, OrderReceived
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 
@@ -279,3 +279,91 @@ def test_the_signing_key_is_private_and_never_replaced(tmp_path: Path) -> None:
     private.chmod(0o640)
     with pytest.raises(UnusableKey, match="chmod 600"):
         load_signer(private)
+
+
+def verdict_told_earlier(change: Change, seconds: float) -> None:
+    Change.objects.filter(pk=change.pk).update(verdict_sent_at=timezone.now() - timedelta(seconds=seconds))
+
+
+def test_a_verdict_is_signed_and_laid_where_the_host_waits_for_it(
+    sender: Sender, panel_redis: RedisServer, host: Host, silent_host: Host, change: Change, operator: User
+) -> None:
+    arm(change)
+    sender.look()
+    assert verdicts(panel_redis, host.pk) == []
+    operations.keep_change(change, by=operator)
+    sender.look()
+    [verdict] = verdicts(panel_redis, host.pk)
+    assert (verdict.order, verdict.host, verdict.verdict, verdict.nonce) == (change.pk, host.pk, "keep", "after-1")
+    assert verdicts(panel_redis, silent_host.pk) == []
+    assert orders(panel_redis, host) == []
+
+
+def test_a_verdict_is_repeated_until_the_order_is_finished(
+    sender: Sender, panel_redis: RedisServer, host: Host, agent: Agent, change: Change, operator: User
+) -> None:
+    operations.undo_change(arm(change), by=operator)
+    sender.look()
+    panel_redis.run("FLUSHALL")
+    sender.look()
+    assert verdicts(panel_redis, host.pk) == []
+    verdict_told_earlier(change, 2)
+    sender.look()
+    assert [verdict.verdict for verdict in verdicts(panel_redis, host.pk)] == ["undo"]
+    record_report(host, agent.report(OrderFinished(order=change.pk, outcome="undone")))
+    verdict_told_earlier(change, 2)
+    sender.look()
+    assert verdicts(panel_redis, host.pk) == []
+
+
+def test_a_verdict_is_not_told_when_the_window_is_over(
+    sender: Sender, panel_redis: RedisServer, host: Host, change: Change, operator: User
+) -> None:
+    operations.keep_change(arm(change), by=operator)
+    Change.objects.update(confirm_by=timezone.now())
+    sender.look()
+    assert verdicts(panel_redis, host.pk) == []
+
+
+def test_verdicts_that_nobody_takes_do_not_pile_up(
+    sender: Sender, panel_redis: RedisServer, host: Host, change: Change, operator: User
+) -> None:
+    operations.keep_change(arm(change), by=operator)
+    for _ in range(5):
+        verdict_told_earlier(change, 2)
+        sender.look()
+    key = f"{down_prefix(host.pk)}{VERDICTS}"
+    assert panel_redis.run("LLEN", key) == 1
+    assert 0 < int(panel_redis.run("TTL", key)) <= 10
+
+
+def test_a_host_that_armed_itself_anew_is_told_at_once_with_its_new_nonce(
+    sender: Sender, panel_redis: RedisServer, host: Host, agent: Agent, change: Change, operator: User
+) -> None:
+    operations.keep_change(arm(change), by=operator)
+    sender.look()
+    verdicts(panel_redis, host.pk)
+    record_report(host, agent.report(OrderArmed(order=change.pk, nonce="after-2", asks="person", seconds=60)))
+    sender.look()
+    assert [verdict.nonce for verdict in verdicts(panel_redis, host.pk)] == ["after-2"]
+
+
+def test_the_panel_s_own_verdict_goes_as_soon_as_the_host_has_armed_itself(
+    sender: Sender, panel_redis: RedisServer, host: Host, agent: Agent, change: Change
+) -> None:
+    Change.objects.update(state=ChangeState.RUNNING, sends=1)
+    record_report(host, agent.report(OrderArmed(order=change.pk, nonce="n", asks="panel", seconds=60)))
+    sender.look()
+    assert [verdict.verdict for verdict in verdicts(panel_redis, host.pk)] == ["keep"]
+
+
+def test_a_host_that_says_nothing_after_its_window_is_asked_again(
+    sender: Sender, panel_redis: RedisServer, host: Host, change: Change
+) -> None:
+    arm(change)
+    later(change, 20)
+    sender.look()
+    assert orders(panel_redis, host) == []  # it waits for the verdict
+    Change.objects.update(confirm_by=timezone.now())
+    sender.look()
+    assert [message.order().order for message in orders(panel_redis, host)] == [change.pk]

@@ -14,8 +14,9 @@ from pytest_django import DjangoAssertNumQueries
 from hosts.models import Host
 from networks import operations
 from networks.models import OPEN_STATES, Change, ChangeState, Network
-from team.models import User
-from tests.panel.factories import lab_spec, nat_spec
+from team.models import Role, User
+from tests.panel.conftest import make_user
+from tests.panel.factories import arm, lab_spec, nat_spec
 from tests.panel.pages import Page
 from virtnet.messages import Step
 from virtnet.spec import Problem
@@ -164,7 +165,7 @@ def test_it_says_why_it_cannot_be_tried_again(operator_client: Client, change: C
     assert "This change is not one to try again now." in page.words
 
 
-@pytest.mark.parametrize("path", ["cancel/", "give-up/", "retry/"])
+@pytest.mark.parametrize("path", ["cancel/", "give-up/", "retry/", "keep/", "undo/"])
 def test_a_viewer_a_stranger_and_a_passer_by_cannot(
     viewer_client: Client, stranger_client: Client, client: Client, change: Change, path: str
 ) -> None:
@@ -173,7 +174,17 @@ def test_a_viewer_a_stranger_and_a_passer_by_cannot(
     assert client.post(address(change, path)).status_code == 302
     assert [form.action for form in Page(viewer_client.get(address(change))).forms] == ["/logout/", "/language/"]
     change.refresh_from_db()
-    assert change.state == ChangeState.QUEUED
+    assert (change.state, change.verdict) == (ChangeState.QUEUED, "")
+
+
+def test_a_viewer_sees_the_countdown_and_decides_nothing(viewer_client: Client, change: Change) -> None:
+    arm(change)
+    page = Page(viewer_client.get(address(change)))
+    assert "An operator can keep it, or undo it now." in page.words
+    assert [form.action for form in page.forms] == ["/logout/", "/language/"]
+    assert viewer_client.post(address(change, "keep/")).status_code == 403
+    change.refresh_from_db()
+    assert change.verdict == ""
 
 
 def test_a_stranger_finds_nothing(stranger_client: Client, change: Change) -> None:
@@ -187,7 +198,82 @@ def test_other_methods_are_refused(operator_client: Client, change: Change) -> N
     assert operator_client.get(address(change, "cancel/")).status_code == 405
     assert operator_client.get(address(change, "give-up/")).status_code == 405
     assert operator_client.get(address(change, "retry/")).status_code == 405
+    assert operator_client.get(address(change, "keep/")).status_code == 405
+    assert operator_client.get(address(change, "undo/")).status_code == 405
     assert operator_client.post("/changes/").status_code == 405
+
+
+def test_an_armed_change_asks_whether_it_is_kept(operator_client: Client, change: Change) -> None:
+    arm(change, seconds=43)
+    page = Page(operator_client.get(address(change)))
+    assert "waits for confirmation" in page.words
+    assert "Keep this change? kvm1 has done it, and has reached the panel over a new connection since." in page.words
+    assert change.confirm_by is not None
+    assert f"43 s until {change.confirm_by:%Y-%m-%d %H:%M:%S} UTC" in page.words  # also without JavaScript
+    [countdown] = [given["data-countdown"] for _, given in page.tags if "data-countdown" in given]
+    assert 41 < float(countdown) <= 43
+
+
+@pytest.mark.parametrize(
+    ("path", "verdict", "sentence"),
+    [("keep/", "keep", "It is kept olga decided so,"), ("undo/", "undo", "It is undone olga decided so,")],
+)
+def test_a_person_decides_by_a_button(
+    operator_client: Client, viewer_client: Client, change: Change, path: str, verdict: str, sentence: str
+) -> None:
+    arm(change)
+    form = Page(operator_client.get(address(change))).form(address(change, path))
+    assert operator_client.post(form.action, form.values)["Location"] == address(change)
+    change.refresh_from_db()
+    assert change.verdict == verdict
+    for client in (operator_client, viewer_client):
+        page = Page(client.get(address(change)))
+        assert sentence in page.words
+        assert "kvm1 is being told." in page.words
+        assert not {address(change, "keep/"), address(change, "undo/")} & {form.action for form in page.forms}
+
+
+def test_a_second_person_is_told_that_it_was_decided(operator_client: Client, change: Change, operator: User) -> None:
+    operations.keep_change(arm(change), by=make_user("otto", Role.OPERATOR))
+    page = Page(operator_client.post(address(change, "undo/"), follow=True))
+    assert "otto has decided already: it is kept." in page.words
+
+
+def test_when_nobody_decided_in_time_the_page_waits_for_the_host(operator_client: Client, change: Change) -> None:
+    arm(change)
+    set_to(change, confirm_by=timezone.now())
+    page = Page(operator_client.get(address(change)))
+    assert "Nobody kept it in time" in page.words
+    assert "kvm1 puts itself back without being told; this page waits for it to say so." in page.words
+    assert address(change, "keep/") not in [form.action for form in page.forms]
+    assert "It is too late to decide" in Page(operator_client.post(address(change, "keep/"), follow=True)).words
+
+
+def test_what_was_kept_and_not_answered_in_time_promises_nothing(operator_client: Client, change: Change) -> None:
+    arm(change)
+    set_to(change, confirm_by=timezone.now(), verdict="keep", verdict_at=timezone.now())
+    assert "If it did not hear in time, it has put itself back" in Page(operator_client.get(address(change))).words
+
+
+def test_an_undone_change_says_that_the_host_put_itself_back_and_why(viewer_client: Client, change: Change) -> None:
+    arm(change)
+    set_to(change, state="undone", error=text("Nobody kept it in time.").model_dump(mode="json"))
+    words = Page(viewer_client.get(address(change))).words
+    assert "Nobody kept it in time. The host has put itself back: it is as it was before." in words
+
+
+def test_what_asks_the_panel_has_no_buttons(operator_client: Client, change: Change) -> None:
+    arm(change)
+    set_to(change, asks="panel")
+    page = Page(operator_client.get(address(change)))
+    assert "the panel keeps it by itself, because the host answers" in page.words
+    assert address(change, "keep/") not in [form.action for form in page.forms]
+
+
+def test_the_notes_that_a_person_was_given_stand_on_the_open_change(viewer_client: Client, change: Change) -> None:
+    note = Problem(text=text("Docker drops packets on %(bridge)s.", bridge="br0"), fix=text("Allow them."))
+    set_to(change, notes=[note.model_dump(mode="json")])
+    assert "Docker drops packets on br0. Allow them." in Page(viewer_client.get(address(change))).words
 
 
 def test_the_list_names_each_change(viewer_client: Client, change: Change) -> None:

@@ -84,5 +84,5 @@ def test_it_is_for_reading(operator_client: Client, host: Host) -> None:
 def test_its_queries_do_not_grow_with_what_the_host_has(
     viewer_client: Client, host: Host, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         viewer_client.get("/hosts/kvm1/")

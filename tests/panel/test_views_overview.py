@@ -75,7 +75,7 @@ def test_a_hundred_hosts_take_as_many_queries_as_one(
 ) -> None:
     for number in range(100):
         make_host(f"kvm{number:03}")
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         page = Page(viewer_client.get("/"))
     assert "100 hosts" in page.text
 
@@ -86,9 +86,7 @@ def test_it_reads_no_host_s_facts(viewer_client: Client, host: Host) -> None:
     assert not any('"facts"' in query["sql"] for query in queries)
 
 
-def test_an_error_of_another_panel_s_making_hides_no_host(
-    viewer_client: Client, host: Host, silent_host: Host
-) -> None:
+def test_an_error_of_another_panel_s_making_hides_no_host(viewer_client: Client, host: Host, silent_host: Host) -> None:
     Host.objects.filter(pk=host.pk).update(libvirt_error={"sentence": "of a newer panel"})
     assert {"/hosts/kvm1/", "/hosts/kvm2/"} <= set(Page(viewer_client.get("/")).links)
 
