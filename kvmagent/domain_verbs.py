@@ -11,8 +11,10 @@ from kvmagent import libvirt_domains
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.libvirt_domains import LIVE, StillPlugged
 from kvmagent.steps import Steps, VerbFailed
-from virtnet import verbs
+from virtnet import inbound, verbs
+from virtnet.card_filter import CardFilter
 from virtnet.interface import InterfaceSpec
+from virtnet.libvirt_xml import parse
 from virtnet.refs import DomainRef
 from virtnet.text import Text, text
 from virtnet.verbs import Verb
@@ -63,6 +65,44 @@ class DomainVerbs:
             self._unplug(domain, mac, list(former))
             self._steps.done(verb)
 
+    def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
+        verb = verbs.set_filter(domain, mac, wanted)
+        with self._steps.doing(verb):
+            found = self._domain(domain)
+            plugged = _plugged(found, mac)
+            if not plugged:
+                raise VerbFailed(text("The guest %(guest)s has no card %(mac)s any more.", guest=domain.name, mac=mac))
+            reference = None if wanted is None else wanted.element()
+            changed = {affect: libvirt_domains.with_filterref(card, reference) for affect, card in plugged.items()}
+            if all(_filters_alike(card, changed[affect]) for affect, card in plugged.items()):
+                self._steps.already_so(verb)
+                return
+            back = Verb(
+                text=text("Give the card %(mac)s of %(domain)s its former filter.", mac=mac, domain=domain.name),
+                command=verb.command,
+            )
+            self._steps.push(back, lambda: self._filter_as(domain, mac, plugged))
+            # The running guest first: libvirt may refuse, e.g. a filter whose variable is missing.
+            for affect, card in changed.items():
+                libvirt_domains.update_device(found, card, affect=affect)
+            self._steps.done(verb)
+
+    def keep_inbound_policies(self, domain: DomainRef, document: str) -> None:
+        verb = verbs.keep_inbound_policies(domain, document)
+        with self._steps.doing(verb):
+            found = self._domain(domain)
+            former = {affect: _kept(found, affect) for affect in libvirt_domains.scopes(found)}
+            if all(kept == document for kept in former.values()):
+                self._steps.already_so(verb)
+                return
+            back = Verb(
+                text=text("Keep with %(domain)s what may come in to its cards, as before.", domain=domain.name),
+                command=verb.command,
+            )
+            self._steps.push(back, lambda: self._keep(domain, former))
+            self._keep(domain, dict.fromkeys(former, document))
+            self._steps.done(verb)
+
     def _domain(self, domain: DomainRef) -> libvirt.virDomain:
         found = libvirt_domains.find(self._libvirt.connection(), domain)
         if found is None:
@@ -101,6 +141,34 @@ class DomainVerbs:
         for affect, card in missing.items():
             libvirt_domains.attach_device(found, libvirt_domains.new_card_xml(card), affect=affect)
         return bool(missing)
+
+    def _filter_as(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:
+        """Returns whether a card bore another filter."""
+        found = self._domain(domain)
+        there = _plugged(found, mac)
+        differ = [affect for affect in former if affect in there and not _filters_alike(former[affect], there[affect])]
+        for affect in differ:
+            back = libvirt_domains.with_filterref(there[affect], former[affect].find("filterref"))
+            libvirt_domains.update_device(found, back, affect=affect)
+        return bool(differ)
+
+    def _keep(self, domain: DomainRef, wanted: Mapping[int, str | None]) -> bool:
+        found = self._domain(domain)
+        differ = {affect: kept for affect, kept in wanted.items() if _kept(found, affect) != kept}
+        for affect, kept in differ.items():
+            libvirt_domains.set_metadata(found, kept, key="kvmpanel", uri=inbound.NAMESPACE, affect=affect)
+        return bool(differ)
+
+
+def _filters_alike(one: ET.Element, other: ET.Element) -> bool:
+    return libvirt_domains.filterref(one) == libvirt_domains.filterref(other)
+
+
+def _kept(domain: libvirt.virDomain, affect: int) -> str | None:
+    """The document of verbs.keep_inbound_policies that lies in the guest's metadata now."""
+    xml = libvirt_domains.live_xml(domain) if affect == LIVE else libvirt_domains.inactive_xml(domain)
+    policies = {} if xml is None else inbound.policies_in(parse(xml))
+    return inbound.document(policies) if policies else None
 
 
 def _plugged(domain: libvirt.virDomain, mac: str) -> dict[int, ET.Element]:

@@ -17,12 +17,22 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from kvmagent import __version__, libvirt_domains, libvirt_networks, links, sriov, vfs
+from kvmagent import __version__, filtering, libvirt_domains, libvirt_networks, libvirt_nwfilters, links, sriov, vfs
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from kvmagent.way_to_panel import way_to_panel
-from virtnet import network_xml, read_network
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Versions
+from virtnet import inbound, network_xml, read_network
+from virtnet.facts import (
+    DomainFacts,
+    FilterFacts,
+    HostFacts,
+    InboundFacts,
+    InterfaceFacts,
+    Link,
+    NetworkFacts,
+    Versions,
+)
+from virtnet.libvirt_xml import parse
 from virtnet.text import Text, text
 
 log = logging.getLogger(__name__)
@@ -41,6 +51,7 @@ class LibvirtFacts:
     versions: Versions = NO_VERSIONS
     networks: tuple[NetworkFacts, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
+    filters: tuple[FilterFacts, ...] = ()
 
 
 # What each connection told when it last answered: shown, with the error, while libvirtd is down.
@@ -67,6 +78,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         way_to_panel=way_to_panel(),
         networks=told.networks,
         domains=told.domains,
+        filters=told.filters,
     )
 
 
@@ -102,11 +114,13 @@ def _told(shared: Libvirt, found_links: tuple[Link, ...]) -> LibvirtFacts:
 def _read(connection: libvirt.virConnect, found_links: tuple[Link, ...]) -> LibvirtFacts:
     networks = read_networks(connection)
     addresses = GuestAddresses(networks, found_links)
-    domains = _each(libvirt_domains.list_all(connection), lambda domain: _domain(domain, addresses))
+    judged = filtering.judged()
+    domains = _each(libvirt_domains.list_all(connection), lambda domain: _domain(domain, addresses, judged))
     return LibvirtFacts(
         versions=_versions(connection),
         networks=networks,
         domains=tuple(sorted(domains, key=lambda domain: (domain.name, domain.uuid))),
+        filters=libvirt_nwfilters.list_all(connection),
     )
 
 
@@ -142,7 +156,7 @@ def _network(network: libvirt.virNetwork) -> NetworkFacts:
     )
 
 
-def _domain(domain: libvirt.virDomain, addresses: GuestAddresses) -> DomainFacts:
+def _domain(domain: libvirt.virDomain, addresses: GuestAddresses, judged: frozenset[str]) -> DomainFacts:
     live, inactive = libvirt_domains.live_xml(domain), libvirt_domains.inactive_xml(domain)
     agent = addresses.told_by_agent(domain, live)
     return DomainFacts(
@@ -153,6 +167,10 @@ def _domain(domain: libvirt.virDomain, addresses: GuestAddresses) -> DomainFacts
         interfaces=tuple(
             _interface(card, live=is_live, following=following, addresses=addresses, agent=agent)
             for card, is_live, following in _cards(live, inactive)
+        ),
+        inbound=tuple(
+            InboundFacts(mac=mac, policy=policy, loaded=inbound.chain(mac) in judged)
+            for mac, policy in sorted(inbound.policies_in(parse(live or inactive or "")).items())
         ),
     )
 
@@ -198,6 +216,7 @@ def _interface(
     named = following if following is not None and _is_of_a_pool(card, following) else card
     model, link = card.find("model"), card.find("link")
     kind, source, source_mode = libvirt_domains.where(named)
+    bears, parameters = libvirt_domains.filterref(card) or (None, ())
     return InterfaceFacts(
         mac=mac,
         type=kind,
@@ -212,4 +231,6 @@ def _interface(
         live=live,
         persistent=following is not None,
         addresses=addresses.of(mac, agent) if live else (),
+        filter=bears,
+        filter_parameters=parameters,
     )

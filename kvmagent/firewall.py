@@ -1,6 +1,6 @@
-"""The host's `table inet kvmpanel`: loaded whole in one transaction, kept in a file for the next boot, read back.
+"""The host's tables of our own: loaded whole in one transaction, kept in a file for the next boot, read back.
 
-virtnet.firewall writes the text; nothing here knows what a rule means.
+virtnet.firewall and virtnet.inbound write the text; nothing here knows what a rule means.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from kvmagent import nftables
 from virtnet.firewall import TABLE
@@ -39,16 +39,17 @@ class Former:
 class Firewall:
     """`file`: where the table's text lies for the next boot (kvmpanel.nft, loaded before libvirtd starts)."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, family: Literal["inet", "bridge"] = "inet") -> None:
         self._file = file
+        self._family = family
 
     def now(self) -> Former:
         """What is loaded and what lies in the file. Raises FirewallFailed."""
-        return Former(table=_listed(), file=self._file.read_bytes() if self._file.exists() else None)
+        return Former(table=self._listed(), file=self._file.read_bytes() if self._file.exists() else None)
 
     def holds(self, ruleset: str, now: Former) -> bool:
         """Whether the kernel and the file both hold this very text."""
-        return now.table is not None and _body(now.table) == _body(ruleset) and now.file == ruleset.encode()
+        return _body(now.table or "") == _body(ruleset) and now.file == ruleset.encode()
 
     def load(self, ruleset: str) -> None:
         """Load the text, keep it for the next boot, and count in the kernel that each rule has arrived.
@@ -57,11 +58,12 @@ class Firewall:
         """
         _asked(lambda: nftables.run(ruleset))
         _write(self._file, ruleset.encode())
-        wanted, found = _rules_in(ruleset), _rules_loaded()
+        wanted, found = _rules_in(ruleset), self._rules_loaded()
         if wanted != found:
             raise FirewallFailed(
                 text(
-                    "The table inet %(table)s holds %(found)s rules where %(wanted)s were loaded.",
+                    "The table %(family)s %(table)s holds %(found)s rules where %(wanted)s were loaded.",
+                    family=self._family,
                     table=TABLE,
                     found=sum(found.values()),
                     wanted=sum(wanted.values()),
@@ -70,26 +72,31 @@ class Firewall:
 
     def restore(self, former: Former) -> None:
         """Put a former table and file back. Raises FirewallFailed, OSError."""
-        _asked(lambda: nftables.run(f"add table inet {TABLE}\ndelete table inet {TABLE}\n{former.table or ''}"))
+        _asked(lambda: nftables.run(f"add {self._table}\ndelete {self._table}\n{former.table or ''}"))
         if former.file is None:
             self._file.unlink(missing_ok=True)
         else:
             _write(self._file, former.file)
 
+    @property
+    def _table(self) -> str:
+        return f"table {self._family} {TABLE}"
 
-def _listed() -> str | None:
-    """The table as nft lists it; None when there is no such table."""
-    # Two questions, for nft's answer to a table that is not there is a sentence that changes with its version.
-    tables = _asked(lambda: nftables.run_json("list tables"))
-    if not any(one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet" for one in tables):
-        return None
-    return _asked(lambda: nftables.run(f"list table inet {TABLE}"))
+    def _listed(self) -> str | None:
+        """The table as nft lists it, without what its sets have learnt; None when there is no such table."""
+        # Two questions, for nft's answer to a table that is not there is a sentence that changes with its version.
+        return _asked(lambda: nftables.run(f"list {self._table}")) if self._is_there() else None
 
+    def _is_there(self) -> bool:
+        tables = [one["table"] for one in _asked(lambda: nftables.run_json("list tables")) if "table" in one]
+        return any((table["family"], table["name"]) == (self._family, TABLE) for table in tables)
 
-def _rules_loaded() -> Counter[str]:
-    """Chain -> how many rules the kernel holds in it."""
-    listed = _asked(lambda: nftables.run_json(f"list table inet {TABLE}"))
-    return Counter(one["rule"]["chain"] for one in listed if "rule" in one)
+    def _rules_loaded(self) -> Counter[str]:
+        """Chain -> how many rules the kernel holds in it."""
+        if not self._is_there():
+            return Counter()
+        listed = _asked(lambda: nftables.run_json(f"list {self._table}"))
+        return Counter(one["rule"]["chain"] for one in listed if "rule" in one)
 
 
 def _rules_in(ruleset: str) -> Counter[str]:

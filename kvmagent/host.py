@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import libvirt
 
-from kvmagent import libvirt_domains, libvirt_networks, settings
+from kvmagent import filtering, libvirt_domains, libvirt_networks, settings
 from kvmagent.domain_verbs import DomainVerbs
 from kvmagent.facts import read_facts, read_networks
 from kvmagent.firewall import Firewall, Former
@@ -18,8 +18,11 @@ from kvmagent.vf_verbs import VfVerbs
 from kvmagent.vfs import described
 from virtnet import verbs
 from virtnet.actions import AnyAction, AttachInterface, DetachInterface
+from virtnet.card_filter import CardFilter
 from virtnet.facts import HostFacts
+from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
 from virtnet.firewall import NetworkRules
+from virtnet.inbound import InboundPolicy
 from virtnet.interface import InterfaceSpec
 from virtnet.messages import Step
 from virtnet.plan import RecordingHost
@@ -46,6 +49,7 @@ class LinuxHost:
         self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt))
         self._vfs = VfVerbs(self._steps)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
+        self._inbound = Firewall(settings.state() / "kvmpanel-guests.nft", family="bridge")
 
     def undo(self) -> bool:
         """Take back what was done, the last first. True when all of it worked and the links are as they were."""
@@ -88,6 +92,22 @@ class LinuxHost:
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
         self._domains.detach_interface(domain, mac)
 
+    def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
+        self._domains.set_filter(domain, mac, wanted)
+
+    def set_inbound_policy(self, domain: DomainRef, mac: str, policy: InboundPolicy | None) -> None:
+        facts = read_facts(self._libvirt)
+        if facts.libvirt_error is not None:
+            raise VerbFailed(facts.libvirt_error)
+        # The preview's own way: what was shown is what is kept and loaded.
+        preview = RecordingHost(facts)
+        preview.set_inbound_policy(domain, mac, policy)
+        if preview.verbs:
+            self._domains.keep_inbound_policies(domain, preview.verbs[0].document)
+        # An earlier try may have been interrupted between the two.
+        if preview.verbs or filtering.judges(mac):
+            self._load(self._inbound, verbs.load_inbound_rules(preview.inbound_ruleset()))
+
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         if not self._only_in_memory(verbs.add_bridge(bridge, uplink)):
             self._links.add_bridge(bridge, network, uplink)
@@ -128,17 +148,7 @@ class LinuxHost:
             preview = RecordingHost(HostFacts(networks=read_networks(connection)))
             preview.load_firewall(network, rules)
             (verb,) = preview.verbs
-            if connection.getType() == "TEST":
-                self._steps.already_so(verb, IN_MEMORY)
-                return
-            former = self._firewall.now()
-            if self._firewall.holds(verb.document, former):
-                self._steps.already_so(verb)
-                return
-            back = Verb(text=text("Put the former firewall table back."), command=verb.command)
-            self._steps.push(back, lambda: self._restore(former))
-            self._firewall.load(verb.document)
-            self._steps.done(verb)
+        self._load(self._firewall, verb)
 
     def _only_in_memory(self, verb: Verb) -> bool:
         """Whether this is libvirt's test driver: what it has is not in this kernel, whose own links stay untouched."""
@@ -148,17 +158,31 @@ class LinuxHost:
         self._steps.already_so(verb, IN_MEMORY)
         return True
 
-    def _restore(self, former: Former) -> bool:
-        if self._firewall.now() == former:
+    def _load(self, firewall: Firewall, verb: Verb) -> None:
+        if self._only_in_memory(verb):
+            return
+        with self._steps.doing(verb):
+            former = firewall.now()
+            if firewall.holds(verb.document, former):
+                self._steps.already_so(verb)
+                return
+            back = Verb(text=text("Put the former firewall table back."), command=verb.command)
+            self._steps.push(back, lambda: self._restore(firewall, former))
+            firewall.load(verb.document)
+            self._steps.done(verb)
+
+    @staticmethod
+    def _restore(firewall: Firewall, former: Former) -> bool:
+        if firewall.now() == former:
             return False
-        self._firewall.restore(former)
+        firewall.restore(former)
         return True
 
     def _xml(self, action: AnyAction) -> str:
         if isinstance(action, SetNumvfs | SetVfAttributes):
             return described(action.pf)
         connection = self._libvirt.connection()
-        if isinstance(action, AttachInterface | DetachInterface):
+        if isinstance(action, AttachInterface | DetachInterface | SetInterfaceFilter | SetInboundPolicy):
             domain = libvirt_domains.find(connection, action.domain)
             return "" if domain is None else str(domain.XMLDesc(0))
         network = libvirt_networks.find(connection, action.network)

@@ -151,6 +151,35 @@ def attach_device(domain: libvirt.virDomain, xml: str, *, affect: int) -> None:
     domain.attachDeviceFlags(xml, affect)
 
 
+def update_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -> None:
+    """Bring a card to this document. While the guest runs, libvirt takes only some changes: the filter, the link …"""
+    domain.updateDeviceFlags(ET.tostring(card, encoding="unicode"), affect)
+
+
+def set_metadata(domain: libvirt.virDomain, xml: str | None, *, key: str, uri: str, affect: int) -> None:
+    """The panel's own element in the domain's <metadata>; None takes it away."""
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, xml, key, uri, affect)
+
+
+def filterref(card: ET.Element) -> tuple[str, tuple[tuple[str, str], ...]] | None:
+    """The network filter of a card, and its parameters in order."""
+    found = card.find("filterref")
+    if found is None:
+        return None
+    parameters = tuple((one.get("name", ""), one.get("value", "")) for one in found.findall("parameter"))
+    return found.get("filter", ""), parameters
+
+
+def with_filterref(card: ET.Element, wanted: ET.Element | None) -> ET.Element:
+    """The same card with another <filterref>, or without one."""
+    changed = copy.deepcopy(card)
+    for former in changed.findall("filterref"):
+        changed.remove(former)
+    if wanted is not None:
+        changed.append(wanted)
+    return changed
+
+
 def detach_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -> None:
     """Unplug a card; of a running guest, wait until the guest has let go of it.
 

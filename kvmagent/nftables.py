@@ -15,6 +15,7 @@ from typing import Any
 LIBRARY = "libnftables.so.1"
 _NFT_CTX_DEFAULT = 0
 _NFT_CTX_OUTPUT_JSON = 1 << 4
+_NFT_CTX_OUTPUT_TERSE = 1 << 11  # no elements of sets: those that packets put in may be many
 
 
 class NftError(Exception):
@@ -27,12 +28,12 @@ class NoNftables(Exception):
 
 def run(commands: str) -> str:
     """What `nft -f -` prints for these commands; several of them are one transaction. Raises NftError, NoNftables."""
-    return _run(commands, _NFT_CTX_DEFAULT)
+    return _run(commands, _NFT_CTX_OUTPUT_TERSE)
 
 
 def run_json(command: str) -> list[dict[str, Any]]:
     """What `nft -j` lists for one command, each object as libnftables-json(5) has it. Raises NftError, NoNftables."""
-    listed: list[dict[str, Any]] = json.loads(_run(command, _NFT_CTX_OUTPUT_JSON))["nftables"]
+    listed: list[dict[str, Any]] = json.loads(_run(command, _NFT_CTX_OUTPUT_JSON | _NFT_CTX_OUTPUT_TERSE))["nftables"]
     return listed
 
 

@@ -10,14 +10,15 @@ from pydantic import ValidationError
 
 from kvmpanel.templatetags.panel import mode_label
 from kvmpanel.translation import translated
+from networks.card_forms import FilterForm
 from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
 from virtnet.facts import HostFacts
 from virtnet.interface import InterfaceSpec, Model
 
 
-class AttachForm(forms.Form):
-    """A card for a guest. After `is_valid()`, `interface` is its spec."""
+class AttachForm(FilterForm):
+    """A card for a guest, with a filter on it or none. After `is_valid()`, `interface` is its spec."""
 
     model = forms.ChoiceField(
         label=_("Model"),
@@ -30,18 +31,25 @@ class AttachForm(forms.Form):
     interface: InterfaceSpec | None = None
 
     def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
-        super().__init__(data, initial=initial)
+        super().__init__(facts, data, initial=initial)
         # A network that does not run is offered too: the page says why it cannot be chosen yet.
         choices = [(f"network:{one.name}", f"{one.name} ({mode_label(one.mode)})") for one in facts.networks]
         self.fields["source"] = forms.ChoiceField(label=_("Network"), choices=choices)
 
     def clean(self) -> dict[str, Any]:
-        given = dict(self.cleaned_data)
+        given = super().clean()
         if self.errors:
             return given
         kind, _colon, name = given.pop("source").partition(":")
         try:
-            self.interface = InterfaceSpec.model_validate({**given, "source": {"type": kind, kind: name}})
+            self.interface = InterfaceSpec.model_validate(
+                {
+                    "source": {"type": kind, kind: name},
+                    "mac": given["mac"],
+                    "model": given["model"],
+                    "filter": self.wanted,
+                }
+            )
         except ValidationError as error:
             for found in error.errors():
                 self.add_error(str(found["loc"][0]) if found["loc"] else None, translated(sentence_of_error(found)))

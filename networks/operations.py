@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from audit.models import Outcome
 from hosts.models import Host, HostStatus
@@ -36,8 +36,12 @@ from virtnet.actions import (
     UndefineNetwork,
     UpdateNetwork,
 )
+from virtnet.card_filter import CardFilter
 from virtnet.channel import ORDER_MINUTES
 from virtnet.facts import DomainFacts
+from virtnet.fields import MacAddress
+from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
+from virtnet.inbound import InboundPolicy
 from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec
@@ -55,12 +59,16 @@ __all__ = [
     "keep_change",
     "record_report",
     "retry_change",
+    "set_inbound_policy",
+    "set_interface_filter",
     "set_network_autostart",
     "start_network",
     "undefine_network",
     "undo_change",
     "update_network",
 ]
+
+mac_adapter: TypeAdapter[str] = TypeAdapter(MacAddress)
 
 RETRIABLE = (
     ChangeState.REFUSED,
@@ -145,13 +153,26 @@ def attach_interface(host: Host, domain: DomainFacts, interface: InterfaceSpec, 
 @transaction.atomic
 def detach_interface(host: Host, domain: DomainFacts, mac: str, *, by: User) -> Change:
     locked = _lock(host, by)
-    try:
-        action = DetachInterface(domain=_domain_ref(domain), mac=mac)
-    except ValidationError as error:
-        raise _refused(text("%(mac)s is no MAC address.", mac=mac), field="mac") from error
+    action = DetachInterface(domain=_domain_ref(domain), mac=_checked_mac(mac))
     sources = [card.source for card in domain.interfaces if card.mac == action.mac and card.type == "network"]
     network = _network_of(locked, sources[0] or "") if sources else None
     return _request(locked, action, by=by, network=network, domain=domain)
+
+
+@transaction.atomic
+def set_interface_filter(host: Host, domain: DomainFacts, mac: str, wanted: CardFilter | None, *, by: User) -> Change:
+    """Asks for another network filter on a card, or for none."""
+    locked = _lock(host, by)
+    action = SetInterfaceFilter(domain=_domain_ref(domain), mac=_checked_mac(mac), filter=wanted)
+    return _request(locked, action, by=by, network=None, domain=domain)
+
+
+@transaction.atomic
+def set_inbound_policy(host: Host, domain: DomainFacts, mac: str, policy: InboundPolicy | None, *, by: User) -> Change:
+    """Asks that only what `policy` lists comes in to a card; with None, everything again."""
+    locked = _lock(host, by)
+    action = SetInboundPolicy(domain=_domain_ref(domain), mac=_checked_mac(mac), policy=policy)
+    return _request(locked, action, by=by, network=None, domain=domain)
 
 
 @transaction.atomic
@@ -301,6 +322,13 @@ def _network_of(host: Host, name: str) -> Network | None:
 
 def _ref(network: Network) -> NetworkRef:
     return NetworkRef(uuid=network.uuid, name=network.name)
+
+
+def _checked_mac(mac: str) -> str:
+    try:
+        return mac_adapter.validate_python(mac)
+    except ValidationError as error:
+        raise _refused(text("%(mac)s is no MAC address.", mac=mac), field="mac") from error
 
 
 def _domain_ref(domain: DomainFacts) -> DomainRef:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from networks.views import change, guest, modes, network, new
+from networks.views import card, change, guest, modes, network, new
 
 urlpatterns: list[URLPattern] = [
     path("modes/", modes.modes, name="modes"),
@@ -23,6 +23,12 @@ urlpatterns: list[URLPattern] = [
     path("hosts/<slug:name>/guests/<uuid:uuid>/", guest.guest, name="guest"),
     path("hosts/<slug:name>/guests/<uuid:uuid>/attach/", guest.attach_interface, name="attach_interface"),
     path("hosts/<slug:name>/guests/<uuid:uuid>/detach/<str:mac>/", guest.detach_interface, name="detach_interface"),
+    path("hosts/<slug:name>/guests/<uuid:uuid>/cards/<str:mac>/filter/", card.set_filter, name="set_filter"),
+    path(
+        "hosts/<slug:name>/guests/<uuid:uuid>/cards/<str:mac>/inbound/",
+        card.set_inbound_policy,
+        name="set_inbound_policy",
+    ),
     path("changes/", change.changes, name="changes"),
     path("changes/<uuid:pk>/", change.change, name="change"),
     path("changes/<uuid:pk>/cancel/", change.cancel_change, name="cancel_change"),

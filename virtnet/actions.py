@@ -15,6 +15,7 @@ from virtnet import action_checks
 from virtnet.action import Action as Action
 from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
+from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
 from virtnet.host import Host
 from virtnet.interface import InterfaceSpec
 from virtnet.modes import AnySpec
@@ -159,6 +160,7 @@ class AttachInterface(Action):
         return [
             *action_checks.guest_is_there(facts, self.domain),
             *self.interface.source.problems(facts, self.domain, self.interface.mac),
+            *self.interface.filter_problems(facts),
             *self._mac_is_taken(facts),
         ]
 
@@ -190,6 +192,7 @@ class DetachInterface(Action):
 
     def apply(self, host: Host) -> None:
         host.detach_interface(self.domain, self.mac)
+        host.set_inbound_policy(self.domain, self.mac, None)
 
 
 AnyAction = Annotated[
@@ -202,7 +205,9 @@ AnyAction = Annotated[
     | AttachInterface
     | DetachInterface
     | SetNumvfs
-    | SetVfAttributes,
+    | SetVfAttributes
+    | SetInterfaceFilter
+    | SetInboundPolicy,
     Field(discriminator="action"),
 ]
 

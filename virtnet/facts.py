@@ -149,6 +149,13 @@ class InterfaceAddress(Fact):
     source: Literal["lease", "arp", "agent"]
 
 
+class FilterFacts(Fact):
+    """A network filter (nwfilter) that libvirt has on this host."""
+
+    name: ForeignName
+    variables: tuple[ForeignName, ...] = ()  # those that it and the filters in it use, e.g. GATEWAY_MAC, IP, MAC
+
+
 class InterfaceFacts(Fact):
     """One <interface> of a guest."""
 
@@ -165,6 +172,16 @@ class InterfaceFacts(Fact):
     live: bool = True  # plugged in now
     persistent: bool = True  # there after the guest's next start
     addresses: tuple[InterfaceAddress, ...] = ()
+    filter: ForeignName | None = None  # the network filter that it bears
+    filter_parameters: tuple[tuple[ForeignName, ForeignName], ...] = ()  # the filter's variables with their values
+
+
+class InboundFacts(Fact):
+    """What may come in to one card of a guest, as the panel keeps it in the guest's metadata."""
+
+    mac: ForeignName
+    policy: Annotated[str, Field(max_length=100_000)]  # JSON of InboundPolicy
+    loaded: bool = False  # whether the kernel has the rules for it
 
 
 class DomainFacts(Fact):
@@ -173,10 +190,15 @@ class DomainFacts(Fact):
     state: str  # running, shut off, paused … as `virsh list --all` says
     persistent: bool = True
     interfaces: tuple[InterfaceFacts, ...] = ()
+    inbound: tuple[InboundFacts, ...] = ()
 
     @property
     def running(self) -> bool:
         return self.state == "running"
+
+    def card(self, mac: str) -> InterfaceFacts | None:
+        """The card of that MAC address; of one that changes at the next start, as it is plugged in now."""
+        return next((card for card in self.interfaces if card.mac == mac), None)
 
     @property
     def is_plugged_in(self) -> bool:
@@ -208,6 +230,7 @@ class HostFacts(Fact):
     )
     networks: tuple[NetworkFacts, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
+    filters: tuple[FilterFacts, ...] = ()
 
     @property
     def uplinks(self) -> tuple[str, ...]:

@@ -59,6 +59,13 @@ def _vf_address(address: str) -> str:
     return address
 
 
+def _filter_name(name: str) -> str:
+    # libvirt's schema wants an XML name without a colon here.
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name):
+        raise SpecError(text("A filter's name starts with a letter and holds only letters, digits, _ . and -."))
+    return name
+
+
 def _fits_xml(name: str) -> str:
     # XML 1.0 cannot hold these, not even as &#1;.
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]", name):
@@ -71,6 +78,7 @@ Uplink = Annotated[LinkName, Offered("uplinks")]
 PF = Annotated[LinkName, Offered("pfs")]
 VfAddress = Annotated[str, AfterValidator(_vf_address), Offered("vf_addresses")]
 NetworkName = Annotated[str, Field(title=gettext_noop("Name")), AfterValidator(_network_name)]
+FilterName = Annotated[str, Field(title=gettext_noop("Filter"), max_length=255), AfterValidator(_filter_name)]
 VlanTag = Annotated[int, Field(ge=1, le=4094)]
 MacAddress = Annotated[str, AfterValidator(_mac_address)]
 

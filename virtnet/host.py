@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from virtnet.card_filter import CardFilter
 from virtnet.firewall import NetworkRules
+from virtnet.inbound import InboundPolicy
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.vf import VfAttributes
 
@@ -27,6 +29,10 @@ class Host(Protocol):
     # libvirt domains
     def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None: ...
     def detach_interface(self, domain: DomainRef, mac: str) -> None: ...
+    def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None: ...
+
+    # what may come in to a card: kept with its guest, enforced by nftables; None does nothing where there is none
+    def set_inbound_policy(self, domain: DomainRef, mac: str, policy: InboundPolicy | None) -> None: ...
 
     # nftables: our own table, always replaced whole
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None: ...

@@ -12,7 +12,8 @@ from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from virtnet import direct
+from virtnet import action_checks, direct
+from virtnet.card_filter import CardFilter
 from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, MacAddress, WrittenName
@@ -56,6 +57,10 @@ class NetworkSource(BaseModel):
             return [Problem(text=sentence, fix=text("Start the network first."), field="source")]
         return []
 
+    def hangs_on(self) -> tuple[str, str]:
+        """Its type and what it is plugged into, as InterfaceFacts has them."""
+        return self.type, self.network
+
     def write(self, interface: ET.Element) -> None:
         """Its part of the <interface>."""
         ET.SubElement(interface, "source", network=self.network)
@@ -92,6 +97,10 @@ class DirectSource(BaseModel):
     def problems(self, facts: HostFacts, domain: DomainRef, mac: str) -> list[Problem]:
         return direct.in_the_way(facts, self.link, self.mode, field="source", card=(domain.uuid, mac))
 
+    def hangs_on(self) -> tuple[str, str]:
+        """Its type and what it is plugged into, as InterfaceFacts has them."""
+        return self.type, self.link
+
     def write(self, interface: ET.Element) -> None:
         """Its part of the <interface>."""
         if self.trust_guest_rx_filters:
@@ -110,6 +119,7 @@ class InterfaceSpec(BaseModel):
     source: AnySource
     mac: Annotated[MacAddress, Field(title=gettext_noop("MAC address"))]
     model: Annotated[Model, Field(title=gettext_noop("Model"))] = "virtio"
+    filter: CardFilter | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -131,12 +141,21 @@ class InterfaceSpec(BaseModel):
             )
         return self
 
+    def filter_problems(self, facts: HostFacts) -> list[Problem]:
+        """What keeps the filter off this card."""
+        if self.filter is None:
+            return []
+        no_bridge = action_checks.passes_no_bridge(facts, *self.source.hangs_on())
+        return no_bridge or action_checks.filter_cannot_be(facts, self.filter)
+
     def libvirt_xml(self) -> str:
         """The <interface> for virDomainAttachDeviceFlags."""
         interface = ET.Element("interface", type=self.source.type)
         ET.SubElement(interface, "mac", address=self.mac)
         self.source.write(interface)
         ET.SubElement(interface, "model", type=self.model)
+        if self.filter is not None:
+            interface.append(self.filter.element())
         ET.indent(interface)
         return ET.tostring(interface, encoding="unicode")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, verbs
+from virtnet import bridges, firewall, inbound, verbs
 from virtnet.actions import Action
-from virtnet.facts import HostFacts
+from virtnet.card_filter import CardFilter
+from virtnet.facts import DomainFacts, HostFacts
 from virtnet.firewall import NetworkRules
+from virtnet.inbound import InboundPolicy, read_policy
 from virtnet.interface import InterfaceSpec
 from virtnet.modes import read_spec
 from virtnet.refs import DomainRef, NetworkRef
@@ -30,6 +32,7 @@ class RecordingHost:
         self.verbs: list[Verb] = []
         self._facts = facts
         self._rules = _rules_on(facts)
+        self._policies = {guest.uuid: _policies_of(guest) for guest in facts.domains}
 
     def define_network(self, network: NetworkRef, xml: str) -> None:
         self.verbs.append(verbs.define_network(network, xml))
@@ -56,6 +59,24 @@ class RecordingHost:
         guest = self._facts.domain(domain.uuid)
         kinds = [card.type for card in guest.interfaces if card.mac == mac] if guest is not None else []
         self.verbs.append(verbs.detach_interface(domain, mac, *kinds[:1]))
+
+    def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
+        self.verbs.append(verbs.set_filter(domain, mac, wanted))
+
+    def set_inbound_policy(self, domain: DomainRef, mac: str, policy: InboundPolicy | None) -> None:
+        policies = self._policies.setdefault(domain.uuid, {})
+        if policy is None and policies.pop(mac, None) is None:
+            return
+        if policy is not None:
+            policies[mac] = policy.model_dump_json()
+        self.verbs.append(verbs.keep_inbound_policies(domain, inbound.document(policies)))
+        self.verbs.append(verbs.load_inbound_rules(self.inbound_ruleset()))
+
+    def inbound_ruleset(self) -> str:
+        """The table with the policies of all guests."""
+        written = {mac: found for policies in self._policies.values() for mac, found in policies.items()}
+        read = {mac: read_policy(found) for mac, found in written.items()}
+        return inbound.ruleset({mac: policy for mac, policy in read.items() if policy is not None})
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         self._rules.pop(network.name, None)
@@ -98,3 +119,7 @@ def _rules_on(facts: HostFacts) -> dict[str, NetworkRules]:
     specs = {network.name: read_spec(network.spec) for network in facts.networks if network.spec is not None}
     rules = {name: spec.firewall_rules() for name, spec in specs.items() if spec is not None}
     return {name: one for name, one in rules.items() if one is not None}
+
+
+def _policies_of(guest: DomainFacts) -> dict[str, str]:
+    return {found.mac: found.policy for found in guest.inbound}

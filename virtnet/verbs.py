@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
+from virtnet import inbound
+from virtnet.card_filter import CardFilter
 from virtnet.interface import InterfaceSpec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import Text, text
@@ -84,6 +86,41 @@ def detach_interface(domain: DomainRef, mac: str, kind: str = "network") -> Verb
     return Verb(
         text=text("Unplug the card %(mac)s from %(domain)s.", mac=mac, domain=domain.name),
         command=f"virsh detach-interface {shlex.quote(domain.name)} {shlex.quote(kind)} --mac {mac} --persistent",
+    )
+
+
+def set_filter(domain: DomainRef, mac: str, wanted: CardFilter | None) -> Verb:
+    if wanted is None:
+        sentence = text("Take the network filter off the card %(mac)s of %(domain)s.", mac=mac, domain=domain.name)
+    else:
+        sentence = text(
+            "Put the network filter %(filter)s on the card %(mac)s of %(domain)s.",
+            filter=wanted.name,
+            mac=mac,
+            domain=domain.name,
+        )
+    return Verb(
+        text=sentence,
+        command=f"virsh update-device {shlex.quote(domain.name)} card.xml --persistent",
+        document="" if wanted is None else wanted.xml(),
+    )
+
+
+def keep_inbound_policies(domain: DomainRef, document: str) -> Verb:
+    """document: all policies of that guest, as its metadata holds them."""
+    return Verb(
+        text=text("Keep with %(domain)s what may come in to its cards.", domain=domain.name),
+        command=f"virsh metadata {shlex.quote(domain.name)} {inbound.NAMESPACE} --key kvmpanel "
+        '--set "$(cat guest.xml)" --live --config',
+        document=document,
+    )
+
+
+def load_inbound_rules(ruleset: str) -> Verb:
+    return Verb(
+        text=text("Load the rules for what may come in to the guests' cards."),
+        command="nft -f kvmpanel-guests.nft",
+        document=ruleset,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django import forms
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -13,9 +14,11 @@ from hosts.models import Host
 from kvmpanel.requests import PanelRequest
 from kvmpanel.translation import sentence_of
 from networks import operations
+from networks.card_forms import stock_filters
 from networks.forms import AttachForm
 from networks.models import Change, Network
 from networks.preview import preview, spec_of
+from networks.protection import protections
 from networks.views.change import listed
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
@@ -29,8 +32,9 @@ SECTION = "hosts"
 
 @require_safe
 def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
-    host = _load(request.user, name)
-    domain = host.read_facts().domain(uuid)
+    host = load_host(request.user, name)
+    facts = host.read_facts()
+    domain = facts.domain(uuid)
     changes = visible(listed(Change.objects.filter(host=host, domain_uuid=uuid)), request.user)
     if domain is None:
         if not changes.exists():
@@ -46,6 +50,7 @@ def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
         "cards": [
             (card, pages.get(card.source or "") if card.type == "network" else None) for card in domain.interfaces
         ],
+        "protections": protections(facts, domain),
         "changes": changes[:20],
         "may_change": may_change(request.user) and host.is_active,
     }
@@ -56,20 +61,20 @@ def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     """A card more. POST with `step=preview` only checks."""
-    host = _load(request.user, name)
+    host = load_host(request.user, name)
     user = check_may_change(request.user)
-    facts, domain = _find(host, uuid)
+    facts, domain = find_guest(host, uuid)
     form = AttachForm(facts, request.POST or None, initial={"mac": operations.free_mac(), "model": "virtio"})
     seen = None
     if request.method == "POST" and form.is_valid() and form.interface is not None:
-        seen = preview(AttachInterface(domain=_ref(domain), interface=form.interface), facts)
-        _add_problems(form, seen.problems)
+        seen = preview(AttachInterface(domain=guest_ref(domain), interface=form.interface), facts)
+        add_problems(form, seen.problems)
         is_preview = request.POST.get("step") == "preview" or bool(request.htmx)
         if form.is_valid() and not is_preview:
             try:
                 change = operations.attach_interface(host, domain, form.interface, by=user)
             except operations.OperationRefused as refused:
-                _add_problems(form, refused.problems)
+                add_problems(form, refused.problems)
             else:
                 return redirect("change", pk=change.pk)
     context = {
@@ -80,6 +85,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
         "form": form,
         "networks": [(f"network:{network.name}", network, spec_of(network)) for network in facts.networks],
         "chosen": form["source"].value(),
+        "stock": stock_filters(facts),
         "preview": seen,
     }
     template = "networks/attach.html#card" if request.htmx else "networks/attach.html"
@@ -89,13 +95,13 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
 @require_http_methods(["GET", "HEAD", "POST"])
 def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpResponse:
     """Says what unplugging means, then asks for it."""
-    host = _load(request.user, name)
+    host = load_host(request.user, name)
     user = check_may_change(request.user)
-    facts, domain = _find(host, uuid)
+    facts, domain = find_guest(host, uuid)
     card = next((card for card in domain.interfaces if card.mac == mac), None)
     if card is None:
         raise Http404
-    action = DetachInterface(domain=_ref(domain), mac=mac)
+    action = DetachInterface(domain=guest_ref(domain), mac=mac)
     seen = preview(action, facts)
     problems = seen.problems
     if request.method == "POST":
@@ -115,11 +121,11 @@ def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> 
     return render(request, "networks/detach.html", context)
 
 
-def _load(user: User | AnonymousUser, name: str) -> Host:
+def load_host(user: User | AnonymousUser, name: str) -> Host:
     return get_object_or_404(visible(Host.objects.all(), user), name=name)
 
 
-def _find(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
+def find_guest(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
     facts = host.read_facts()
     domain = facts.domain(uuid)
     if domain is None:
@@ -127,10 +133,10 @@ def _find(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
     return facts, domain
 
 
-def _ref(domain: DomainFacts) -> DomainRef:
+def guest_ref(domain: DomainFacts) -> DomainRef:
     return DomainRef(uuid=domain.uuid, name=domain.name)
 
 
-def _add_problems(form: AttachForm, problems: list[Problem] | tuple[Problem, ...]) -> None:
+def add_problems(form: forms.Form, problems: list[Problem] | tuple[Problem, ...]) -> None:
     for problem in problems:
         form.add_error(problem.field if problem.field in form.fields else None, sentence_of(problem))

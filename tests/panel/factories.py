@@ -17,6 +17,7 @@ from networks.models import Change, ChangeState, Network, VmInterface
 from virtnet.envelope import seal
 from virtnet.facts import (
     DomainFacts,
+    FilterFacts,
     HostFacts,
     InterfaceAddress,
     InterfaceFacts,
@@ -118,6 +119,11 @@ def host_facts(
         routes=(Route(dst=IPv4Network("0.0.0.0/0"), gateway=IPv4Address("10.77.0.1"), dev="eth0"),),
         networks=(default, network_facts(lab_spec(), LAB_NETWORK)) if networks is None else networks,
         domains=(web_guest(), DomainFacts(name="db", uuid=DB_GUEST, state="shut off")) if domains is None else domains,
+        filters=(
+            FilterFacts(name="clean-traffic", variables=("IP", "MAC")),
+            FilterFacts(name="clean-traffic-gateway", variables=("GATEWAY_MAC", "IP", "MAC")),
+            FilterFacts(name="of-the-office", variables=("FLOOR",)),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from tests.virtnet.samples import CARDS, CASES, OFFICE
 from tests.virtnet.schema import needs_schemas, refused_by_schema
 from virtnet import network_xml
 from virtnet.actions import DefineNetwork
+from virtnet.card_filter import CardFilter
 from virtnet.interface import AnySource, InterfaceSpec
 from virtnet.libvirt_xml import parse
 from virtnet.modes import MODES, read_spec
@@ -130,7 +131,13 @@ CARD_FIELDS: dict[tuple[str, str], tuple[str, str]] = {
     ("direct-bridge", "link"): ("source", "dev"),
     ("direct-bridge", "mode"): ("source", "mode"),
 }
-NOT_A_STRING = {"type", "source", "trust_guest_rx_filters"}
+NOT_A_STRING = {"type", "source", "trust_guest_rx_filters", "filter"}
+FILTER = {
+    "name": "clean-traffic",
+    "addresses": ["192.168.77.9"],
+    "gateway_mac": "52:54:00:12:34:57",
+    "dhcp_server": "192.168.77.1",
+}
 
 
 def domain_with(card: str) -> str:
@@ -145,6 +152,7 @@ def test_every_field_of_a_card_is_here() -> None:
     kinds = [InterfaceSpec, *get_args(get_args(AnySource)[0])]
     fields = {field for kind in kinds for field in kind.model_fields}
     assert fields - NOT_A_STRING == {field for _, field in CARD_FIELDS}
+    assert set(CardFilter.model_fields) == set(FILTER)
 
 
 def with_field(case: str, field: str, value: str) -> dict[str, Any]:
@@ -174,6 +182,38 @@ def test_a_field_of_a_card(case: str, field: str) -> None:
         element = root.find(tag)
         assert element is not None
         assert element.get(attribute) == getattr(card if hasattr(card, field) else card.source, field)
+        documents.append(domain_with(card.libvirt_xml()))
+
+    generated()
+    assert documents
+    assert refused
+    assert refused_by_schema("domain.rng", sorted(set(documents))) == []
+
+
+@needs_schemas
+@pytest.mark.parametrize("field", FILTER)
+def test_a_field_of_a_card_s_filter(field: str) -> None:
+    plain = json.loads(CARDS["network"].model_dump_json())
+    whole = InterfaceSpec.model_validate_json(json.dumps(plain | {"filter": FILTER}))
+    expected = skeleton(parse(whole.libvirt_xml()))
+    documents: list[str] = []
+    refused: list[str] = []
+
+    @GENERATED
+    @given(STRINGS)
+    def generated(value: str) -> None:
+        wanted = FILTER | {field: [value] if field == "addresses" else value}
+        try:
+            card = InterfaceSpec.model_validate_json(json.dumps(plain | {"filter": wanted}))
+        except ValidationError:
+            refused.append(value)
+            return
+        root = parse(card.libvirt_xml())
+        assert skeleton(root) == expected
+        assert card.filter is not None
+        given_back = [(one.get("name"), one.get("value")) for one in root.iter("parameter")]
+        assert tuple(given_back) == card.filter.parameters()
+        assert [one.get("filter") for one in root.iter("filterref")] == [card.filter.name]
         documents.append(domain_with(card.libvirt_xml()))
 
     generated()
