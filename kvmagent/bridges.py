@@ -13,6 +13,7 @@ from pyroute2 import IPRoute
 
 from kvmagent import links
 from kvmagent.bridge_mark import Mark
+from kvmagent.persist import bridge as lasting
 from virtnet.refs import NetworkRef
 
 IPV6 = Path("/proc/sys/net/ipv6/conf")
@@ -59,7 +60,8 @@ def settings(bridge: str, mark: Mark) -> Settings:
 def mark(bridge: str) -> Mark | None:
     """Ours, None on a bridge of others. Raises NoSuchLink."""
     with IPRoute() as netlink:
-        return Mark.read(links.find(netlink, bridge).get_attr("IFLA_IFALIAS"))
+        alias = links.find(netlink, bridge).get_attr("IFLA_IFALIAS")
+    return Mark.read(alias) or lasting.mark_of(bridge)  # one that the host made at its start has no alias
 
 
 def ports(bridge: str) -> list[str]:

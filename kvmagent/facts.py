@@ -20,6 +20,8 @@ import libvirt
 from kvmagent import __version__, filtering, libvirt_domains, libvirt_networks, libvirt_nwfilters, links, sriov, vfs
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
+from kvmagent.persist import bridge as lasting
+from kvmagent.persist.configuration import read_masked
 from kvmagent.way_to_panel import way_to_panel
 from virtnet import inbound, network_xml, read_network
 from virtnet.facts import (
@@ -65,7 +67,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
     """
     found_links = vfs.with_vfs(links.read_links())
     told, error = _ask(libvirt, found_links)
-    return HostFacts(
+    facts = HostFacts(
         hostname=socket.gethostname(),
         versions=told.versions.model_copy(update={"kernel": os.uname().release, "kvmagent": __version__}),
         iommu=sriov.iommu(),
@@ -80,6 +82,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         domains=told.domains,
         filters=told.filters,
     )
+    return facts.model_copy(update={"configurations": read_masked(["", *facts.uplinks]), "lasting": lasting.read_all()})
 
 
 def read_networks(connection: libvirt.virConnect) -> tuple[NetworkFacts, ...]:
@@ -126,7 +129,14 @@ def _read(connection: libvirt.virConnect, found_links: tuple[Link, ...]) -> Libv
 
 def _versions(connection: libvirt.virConnect) -> Versions:
     # After an upgrade libvirtd tries QEMU out before it answers this, and any question about a domain: some seconds.
-    qemu = dotted(connection.getVersion()) if connection.getType() == "QEMU" else ""
+    qemu = ""
+    if connection.getType() == "QEMU":
+        try:
+            qemu = dotted(connection.getVersion())
+        except libvirt.libvirtError as error:
+            # No emulator is installed: no guest can run, and the networks are there all the same.
+            if error.get_error_code() != libvirt.VIR_ERR_INTERNAL_ERROR:
+                raise
     return Versions(libvirt=dotted(connection.getLibVersion()), qemu=qemu)
 
 

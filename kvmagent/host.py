@@ -13,6 +13,7 @@ from kvmagent.firewall import Firewall, Former
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.network_verbs import NetworkVerbs
+from kvmagent.persist_verbs import PersistVerbs
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_verbs import VfVerbs
 from kvmagent.vfs import described
@@ -48,13 +49,15 @@ class LinuxHost:
         self._domains = DomainVerbs(libvirt, self._steps)
         self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt))
         self._vfs = VfVerbs(self._steps)
+        self._persist = PersistVerbs(self._steps)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
         self._inbound = Firewall(settings.state() / "kvmpanel-guests.nft", family="bridge")
 
     def undo(self) -> bool:
         """Take back what was done, the last first. True when all of it worked and the links are as they were."""
         undone = self._steps.undo()
-        return self._links.compare_with_before() and undone
+        told = self._persist.finish_undo()
+        return self._links.compare_with_before() and told and undone
 
     def describe(self, action: AnyAction) -> str:
         """What the action is about, as it is now: XML of a network or domain, lines on a PF; "" when there is none.
@@ -139,6 +142,14 @@ class LinuxHost:
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
         if not self._only_in_memory(verbs.keep_vf(pf, vf)):
             self._vfs.keep_vf(pf, vf, attributes)
+
+    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+        if not self._only_in_memory(verbs.persist_bridge(bridge)):
+            self._persist.persist_bridge(bridge, uplink)
+
+    def forget_bridge(self, bridge: str) -> None:
+        if not self._only_in_memory(verbs.forget_bridge(bridge)):
+            self._persist.forget_bridge(bridge)
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         verb = (verbs.load_firewall_without if rules is None else verbs.load_firewall)(network, "")

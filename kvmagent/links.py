@@ -16,6 +16,7 @@ from pyroute2.netlink.rtnl import rt_proto, rt_scope
 
 from kvmagent import sriov
 from kvmagent.bridge_mark import Mark
+from kvmagent.persist import bridge as lasting
 from virtnet.facts import AnyAddress, AnyInterface, Link, Route, Rule
 
 LOCAL_TABLE = 255
@@ -159,7 +160,7 @@ def _link(
 ) -> Link:
     name, kind_of_link = message.get_attr("IFLA_IFNAME"), _kind(message)
     limited = dynamic.get(message["index"], set())
-    mark = Mark.read(message.get_attr("IFLA_IFALIAS")) if kind_of_link == "bridge" else None
+    mark = Mark.read(message.get_attr("IFLA_IFALIAS")) or lasting.mark_of(name) if kind_of_link == "bridge" else None
     return Link(
         name=name,
         index=message["index"],

@@ -84,6 +84,21 @@ def differences_that_stay(before: Snapshot, *, of: Collection[str], seconds: flo
     return found
 
 
+def lost(before: Snapshot, *, of: Collection[str], seconds: float) -> list[Text]:
+    """Addresses and routes that are not there any more, however they are marked now; looked at until all are back, but
+    no longer than so many seconds."""
+
+    def missing() -> list[Text]:
+        now = take().keys()
+        kept = [key for key in before if key[0] in of and key[1].startswith(("address ", "route ")) and key not in now]
+        return [text("%(what)s is gone; it was: %(was)s.", what=f"{key[0]} {key[1]}", was=before[key]) for key in kept]
+
+    deadline = time.monotonic() + seconds
+    while (found := missing()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
 def _link(message: Any, names: Mapping[int, str]) -> str:
     flags = [name for name, bit in FLAGS.items() if message["flags"] & bit]
     # A link that was never up has the queue "noop", and another after it went down again: it queues nothing either way.

@@ -44,6 +44,15 @@ def add_cable(port: tuple[str, str], end: tuple[str, str], *, master: str | None
     set_state(end[0], end[1], "up")
 
 
+def add_tap(namespace: str, name: str, *, master: str) -> None:
+    """A tap that stays when its program ends, up, as a port of the bridge `master`."""
+    with route(namespace) as connection:
+        connection.link("add", ifname=name, kind="tuntap", mode="tap")
+        index = _index(connection, name)
+        connection.link("set", index=index, master=_index(connection, master))
+        connection.link("set", index=index, state="up")
+
+
 def add_address(namespace: str, link: str, address: IPv4Interface) -> None:
     with route(namespace) as connection:
         index = _index(connection, link)

@@ -44,15 +44,15 @@ class SerialLine:
     ) -> None:
         self._connection.close()
 
-    def wait_ready(self, timeout: float) -> None:
-        """Knock until the guest answers. timeout: seconds, TimeoutError after that.
+    def wait_ready(self, timeout: float, knock: float = KNOCK_SECONDS) -> None:
+        """Knock until the guest answers. timeout: seconds, TimeoutError after that. knock: seconds between two.
 
         Knocking again is needed: what arrives before the guest has opened its line is lost.
         """
         deadline = time.monotonic() + timeout
         while True:
             try:
-                self._request("true", KNOCK_SECONDS, min(deadline, time.monotonic() + KNOCK_SECONDS))
+                self._request("true", knock, min(deadline, time.monotonic() + knock))
                 return
             except TimeoutError:
                 if time.monotonic() >= deadline:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from virtnet.configuration import Lasting, LinkConfiguration
 from virtnet.fields import ForeignName
 from virtnet.text import Text
 from virtnet.vf import VfAttributes
@@ -231,6 +232,8 @@ class HostFacts(Fact):
     networks: tuple[NetworkFacts, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
     filters: tuple[FilterFacts, ...] = ()
+    configurations: tuple[LinkConfiguration, ...] = ()  # of the uplinks, and one of link "" for what has none
+    lasting: tuple[Lasting, ...] = ()  # bridges that the panel wrote into the host's own configuration
 
     @property
     def uplinks(self) -> tuple[str, ...]:
@@ -271,6 +274,13 @@ class HostFacts(Fact):
 
     def link(self, name: str) -> Link | None:
         return next((link for link in self.links if link.name == name), None)
+
+    def configuration(self, link: str | None) -> LinkConfiguration | None:
+        """Who configures a link at the host's start; None: who would configure a bridge without an uplink."""
+        return next((one for one in self.configurations if one.link == (link or "")), None)
+
+    def lasting_bridge(self, name: str) -> Lasting | None:
+        return next((one for one in self.lasting if one.bridge == name), None)
 
     def network(self, name: str) -> NetworkFacts | None:
         return next((network for network in self.networks if network.name == name), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, inbound, verbs
+from virtnet import bridges, firewall, inbound, persist, verbs
 from virtnet.actions import Action
 from virtnet.card_filter import CardFilter
 from virtnet.facts import DomainFacts, HostFacts
@@ -31,6 +31,7 @@ class RecordingHost:
     def __init__(self, facts: HostFacts) -> None:
         self.verbs: list[Verb] = []
         self._facts = facts
+        self._taken_away: set[str] = set()
         self._rules = _rules_on(facts)
         self._policies = {guest.uuid: _policies_of(guest) for guest in facts.domains}
 
@@ -91,6 +92,7 @@ class RecordingHost:
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         if self._facts.link(bridge) is not None and bridges.why_it_stays(self._facts, bridge, network) is None:
+            self._taken_away.add(bridge)
             self.verbs.append(verbs.delete_bridge(bridge))
 
     def set_master(self, link: str, bridge: str) -> None:
@@ -113,6 +115,21 @@ class RecordingHost:
 
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
         self.verbs.append(verbs.keep_vf(pf, vf))
+
+    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+        configuration = self._facts.configuration(uplink)
+        if configuration is None or configuration.owner is None or not persist.is_due(self._facts, bridge):
+            return
+        try:
+            files = persist.files_after(self._facts, bridge, uplink)
+        except persist.CannotLast:  # it is among the problems
+            return
+        self.verbs.append(verbs.persist_bridge(bridge, configuration.owner, files))
+
+    def forget_bridge(self, bridge: str) -> None:
+        lasting = self._facts.lasting_bridge(bridge)
+        if lasting is not None and bridge in self._taken_away:
+            self.verbs.append(verbs.forget_bridge(bridge, lasting.owner))
 
 
 def _rules_on(facts: HostFacts) -> dict[str, NetworkRules]:

@@ -6,12 +6,13 @@ The recording host (preview) and the agent (progress) both take their words from
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from virtnet import inbound
 from virtnet.card_filter import CardFilter
+from virtnet.configuration import OWNERS, FileChange, Owner
 from virtnet.interface import InterfaceSpec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import Text, text
@@ -146,7 +147,7 @@ def add_bridge(bridge: str, uplink: str | None) -> Verb:
     if uplink is not None:
         like_it = f" address $(cat /sys/class/net/{uplink}/address) mtu $(cat /sys/class/net/{uplink}/mtu)"
     return Verb(
-        text=text("Make the bridge %(bridge)s, which lasts until the host's next start.", bridge=bridge),
+        text=text("Make the bridge %(bridge)s.", bridge=bridge),
         command=f"ip link add name {bridge}{like_it} type bridge stp_state 0 forward_delay 0",
     )
 
@@ -207,6 +208,45 @@ def _vf_words(values: Mapping[str, str | int | bool]) -> list[str]:
         said = ("on" if value else "off") if isinstance(value, bool) else value
         words.append(f"{'state' if attribute == 'link_state' else attribute} {said}")
     return words
+
+
+def persist_bridge(bridge: str, owner: Owner | None = None, files: Sequence[FileChange] = ()) -> Verb:
+    """owner: None while it is not known yet. files: as virtnet.persist gives them."""
+    return Verb(
+        text=text(
+            "Write %(bridge)s into this host's configuration, so that it is there after a restart.", bridge=bridge
+        )
+        if owner is None
+        else text(
+            "Write %(bridge)s into this host's configuration (%(owner)s), so that it is there after a restart.",
+            bridge=bridge,
+            owner=OWNERS[owner],
+        ),
+        command=_told(owner),
+        document="\n".join(f"# {one.path}\n{one.after}" for one in files if one.after is not None),
+    )
+
+
+def forget_bridge(bridge: str, owner: Owner | None = None) -> Verb:
+    return Verb(
+        text=text("Take %(bridge)s out of this host's configuration.", bridge=bridge)
+        if owner is None
+        else text("Take %(bridge)s out of this host's configuration (%(owner)s).", bridge=bridge, owner=OWNERS[owner]),
+        command=_told(owner),
+    )
+
+
+def _told(owner: Owner | None) -> str:
+    """What tells the owner of the host's network of its new files."""
+    match owner:
+        case "networkd":
+            return "networkctl reload"
+        case "netplan":
+            return "netplan generate && networkctl reload"
+        case "networkmanager":
+            return "nmcli connection reload"
+        case _:
+            return "ifquery --list"
 
 
 def _file(name: str) -> str:

@@ -131,7 +131,7 @@ def test_a_host_only_guest_reaches_the_host_and_nothing_else(lab: Lab, host: Lab
 def test_a_guest_on_a_bridge_that_is_there_is_a_port_of_it(host: LabHost, guest: LabGuest) -> None:
     host.run(["ip", "link", "add", "br7", "type", "bridge"])
     try:
-        spec = Bridge(name="lan", bridge="br7")
+        spec = Bridge(name="lan", bridge="br7", lasts=False)
         with network(host, spec):
             assert must_apply(host, attach(guest, spec.name, MAC)) == ["done"]
             found = facts(host)

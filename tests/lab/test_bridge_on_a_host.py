@@ -22,8 +22,8 @@ from virtnet.modes.bridge import Bridge
 pytestmark = pytest.mark.lab
 
 MAC = "52:54:00:aa:00:02"
-LAN = Bridge(name="lan", bridge="br0", uplink="eth1")
-SECOND = Bridge(name="second", bridge="br0")
+LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
+SECOND = Bridge(name="second", bridge="br0", lasts=False)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_second_network_stands_on_the_same_bridge_which_goes_with_the_last(lab
 
 def test_a_bridge_without_an_uplink_joins_its_guests_and_nobody_else(host: LabHost) -> None:
     before = take(host)
-    with network(host, Bridge(name="alone", bridge="br4")):
+    with network(host, Bridge(name="alone", bridge="br4", lasts=False)):
         assert facts(host).bridges["br4"] == ()
     assert differences(host, before) == []
 
@@ -156,7 +156,7 @@ def test_it_refuses_a_name_that_is_taken(host: LabHost) -> None:
     assert (status, steps) == (1, [])
     assert "eth0 is a link of this host, but no bridge" in said
     with network(host, LAN):
-        status, steps, said = apply(host, define(Bridge(name="third", bridge="br0", uplink="eth0")))
+        status, steps, said = apply(host, define(Bridge(name="third", bridge="br0", uplink="eth0", lasts=False)))
         assert (status, steps) == (1, [])
         assert "br0 is there already, and its ports stay as they are" in said
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, ip
 from typing import Any, get_args
 from uuid import UUID
 
+from virtnet.configuration import LinkConfiguration
 from virtnet.direct import SourceMode
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Vf
 from virtnet.interface import DirectSource, InterfaceSpec, NetworkSource
@@ -139,7 +140,10 @@ def host(**about: Any) -> HostFacts:
             Route(dst=ip_network("2001:db8::/64"), dev="eth0"),
         ),
     }
-    return HostFacts(**(known | about))
+    facts = HostFacts(**(known | about))
+    names = ["", *facts.uplinks]
+    configurations = tuple(LinkConfiguration(link=name, owner="networkd") for name in names)
+    return facts.model_copy(update={"configurations": facts.configurations or configurations})
 
 
 def host_with(*links: Link, **about: Any) -> HostFacts:

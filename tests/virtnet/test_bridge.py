@@ -6,10 +6,12 @@ import pytest
 from pydantic import ValidationError
 
 from tests.virtnet.samples import BRIDGE, OFFICE, OTHER, host, host_with, link, network, office, said
-from virtnet.actions import DefineNetwork
+from virtnet.actions import DefineNetwork, UndefineNetwork
+from virtnet.configuration import Lasting, LinkConfiguration
 from virtnet.facts import HostFacts, Link, NetworkFacts, Route
 from virtnet.modes.bridge import Bridge
 from virtnet.plan import plan
+from virtnet.text import text
 
 ON_BR0 = Bridge(name="office", bridge="br0")
 
@@ -167,10 +169,57 @@ def test_without_an_uplink_it_depends_on_the_ports_that_the_bridge_has() -> None
 
 
 def test_nobody_is_deceived_about_how_long_a_bridge_lasts() -> None:
-    assert "If the panel makes br1, it lasts until the host's next start." in str(BRIDGE.effect())
-    assert any("lasts until the host's next start" in str(sentence) for sentence in Bridge.bad)
-    (making, *_) = plan(DefineNetwork(network=OFFICE, spec=BRIDGE), host())
-    assert str(making.text) == "Make the bridge br1, which lasts until the host's next start."
+    for_now = BRIDGE.model_copy(update={"lasts": False})
+    assert "If the panel makes br1, it lasts until the host's next start." in str(for_now.effect())
+    assert "next start" not in str(BRIDGE.effect())
+
+
+def test_it_is_written_into_the_host_s_configuration_and_its_network_comes_after_that() -> None:
+    texts = [str(verb.text) for verb in plan(DefineNetwork(network=OFFICE, spec=BRIDGE), host())]
+    written = texts.index(
+        "Write br1 into this host's configuration (systemd-networkd), so that it is there after a restart."
+    )
+    assert written < texts.index("Define the network office.")
+
+
+def test_one_that_lasts_until_the_next_start_is_written_nowhere() -> None:
+    spec = BRIDGE.model_copy(update={"lasts": False})
+    assert not [verb for verb in plan(DefineNetwork(network=OFFICE, spec=spec), host()) if verb.document[:1] == "#"]
+
+
+def test_an_unknown_owner_is_refused_with_the_reason_and_until_the_next_start_is_offered() -> None:
+    nobody = LinkConfiguration(link="eth1", why=text("Of ifupdown, netplan none runs here."))
+    facts = host(configurations=(nobody,))
+    (problem,) = BRIDGE.problems(facts, OFFICE)
+    assert (problem.field, str(problem.text)) == ("lasts", "Of ifupdown, netplan none runs here.")
+    assert str(problem.fix).startswith("Let the bridge last until the host's next start")
+    assert BRIDGE.model_copy(update={"lasts": False}).problems(facts, OFFICE) == []
+
+
+def test_a_bridge_that_lasts_already_cannot_be_made_not_to() -> None:
+    facts = host_with(
+        link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"),
+        link("eth1", master="br1"),
+        lasting=(Lasting(bridge="br1", owner="networkd"),),
+    )
+    assert BRIDGE.problems(facts, OFFICE) == []
+    assert said(BRIDGE.model_copy(update={"lasts": False}).problems(facts, OFFICE)) == [
+        ("lasts", "br1 is in the host's own configuration already.")
+    ]
+
+
+def test_undefining_takes_it_out_of_the_configuration_when_the_bridge_goes() -> None:
+    facts = host_with(
+        link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"),
+        link("eth1", master="br1"),
+        networks=(office(BRIDGE),),
+        lasting=(Lasting(bridge="br1", owner="ifupdown"),),
+    )
+    (*_, last) = plan(UndefineNetwork(network=OFFICE, spec=BRIDGE), facts)
+    assert str(last.text) == "Take br1 out of this host's configuration (ifupdown)."
+    stays = facts.model_copy(update={"networks": (*facts.networks, network("lan2", "bridge", bridge="br1"))})
+    (*_, last) = plan(UndefineNetwork(network=OFFICE, spec=BRIDGE), stays)
+    assert str(last.text) == "Undefine the network office."
 
 
 def test_it_has_no_rules_in_the_firewall() -> None:

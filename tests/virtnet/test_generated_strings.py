@@ -40,7 +40,7 @@ FIELDS: dict[tuple[str, str], tuple[str, str] | None] = {
     ("sriov-vlan", "vlan"): ("vlan/tag", "id"),
 }
 # A yes or a no adds one fixed attribute; a list of PCI addresses holds nothing but them (see test_fields).
-NOT_WRITTEN = {("macvtap", "trust_guest_rx_filters"), ("sriov", "vfs")}
+NOT_WRITTEN = {("macvtap", "trust_guest_rx_filters"), ("sriov", "vfs"), ("bridge", "lasts")}
 
 
 def skeleton(root: ET.Element) -> list[tuple[str, list[str]]]:

@@ -69,7 +69,7 @@ def commands(action: Action, facts: HostFacts | None = None) -> list[str]:
     [
         (NAT, [*DEFINE, *TABLE, *START]),
         (HOST_ONLY, [*DEFINE, *TABLE, *START]),
-        (BRIDGE, [*BRIDGE_LINKS, *DEFINE, *START]),
+        (BRIDGE, [*BRIDGE_LINKS, "networkctl reload", *DEFINE, *START]),
         (
             CASES["bridge-existing"],
             [
@@ -92,7 +92,7 @@ def test_define(spec: AnySpec, wanted: list[str]) -> None:
     [
         (NAT, [*TABLE, *UPDATE]),
         (HOST_ONLY, [*TABLE, *UPDATE]),
-        (BRIDGE, [*BRIDGE_LINKS, *UPDATE]),
+        (BRIDGE, [*BRIDGE_LINKS, "networkctl reload", *UPDATE]),
         (MACVTAP, ["ip link set eth1 up", *UPDATE]),
         (SRIOV, [*VFS, *UPDATE]),
     ],

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from virtnet import suggestions
+from virtnet.configuration import LinkConfiguration
 from virtnet.facts import HostFacts, Link, NetworkFacts, Route
 from virtnet.modes import MODES
 from virtnet.refs import NetworkRef
@@ -56,6 +57,7 @@ def test_what_is_suggested_is_a_spec_that_nothing_stands_in_the_way_of(mode: str
     facts = HostFacts(
         links=(Link(name="eth0", index=1, addresses=(IPv4Interface("192.168.100.9/24"),)),),
         networks=(network("nat", bridge="virbr1", subnet="192.168.101.1/24"),),
+        configurations=(LinkConfiguration(link="", owner="networkd"),),
     )
     spec = MODES[mode].model_validate(MODES[mode].suggest(facts))
     assert spec.problems(facts, NetworkRef(uuid=uuid4(), name=spec.name)) == []

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import bridges, checks, hops, links, network_xml, suggestions
+from virtnet import bridges, checks, hops, links, network_xml, persist, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -39,10 +39,7 @@ class Bridge(NetworkSpec):
         text("Not over Wi-Fi, and some providers block MAC addresses that they did not give out."),
         text("Two uplinks in one bridge make a loop unless STP is on."),
         text("The bridge's MTU is that of the port with the lowest."),
-        text(
-            "A bridge that the panel makes lasts until the host's next start: for good, make it in the host's own "
-            "configuration and choose it here."
-        ),
+        text("It survives a restart where ifupdown, systemd-networkd, netplan or NetworkManager owns the network."),
         text("Where br_netfilter is on, packets on the bridge pass the host's iptables rules, and Docker's drop them."),
     )
     suits: ClassVar[Text] = text("Servers that others must reach: VPS, web servers.")
@@ -58,9 +55,7 @@ class Bridge(NetworkSpec):
         LinkName,
         Field(
             title=gettext_noop("Bridge"),
-            description=gettext_noop(
-                "A bridge of the host, e.g. br0. Where there is none it is made, and lasts until the host's next start."
-            ),
+            description=gettext_noop("Of the host, e.g. br0. Where there is none it is made."),
         ),
     ]
     uplink: Annotated[
@@ -74,6 +69,7 @@ class Bridge(NetworkSpec):
             ),
         ),
     ] = None
+    lasts: persist.Lasts = True
 
     @model_validator(mode="after")
     def uplink_is_not_the_bridge(self) -> Bridge:
@@ -90,6 +86,8 @@ class Bridge(NetworkSpec):
         return {"name": suggestions.free_name(facts, "lan"), "bridge": suggestions.host_bridge(facts)}
 
     def effect(self) -> Text:
+        if self.lasts:
+            return text("Guests are on the LAN, like machines of their own.")
         return text(
             "Guests are on the LAN, like machines of their own. If the panel makes %(bridge)s, it lasts until the "
             "host's next start.",
@@ -106,7 +104,7 @@ class Bridge(NetworkSpec):
             *checks.name_is_taken(facts, ref),
             *bridges.network_stays(facts, ref, self.bridge),
             *(self._bridge_problems(facts, ref) or bridges.ports_stay(facts, ref, self.bridge, self.uplink)),
-            *self._uplink_problems(facts, ref),
+            *(self._uplink_problems(facts, ref) or persist.problems(facts, self.bridge, self.uplink, lasts=self.lasts)),
         ]
 
     def _bridge_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
@@ -187,9 +185,12 @@ class Bridge(NetworkSpec):
             host.set_master(self.uplink, self.bridge)
             host.set_up(self.uplink)
         host.set_up(self.bridge)
+        if self.lasts:
+            host.persist_bridge(self.bridge, self.uplink)
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
         host.destroy_network(ref)
         host.undefine_network(ref)
         # Others may stand on the bridge, or may have made it: then it stays.
         host.delete_bridge(self.bridge, ref)
+        host.forget_bridge(self.bridge)

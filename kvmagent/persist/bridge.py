@@ -1,0 +1,113 @@
+"""A bridge written into the host's own configuration, checked, handed over, and taken out again.
+
+What was there before is kept in the agent's state directory, a file for each bridge, written before the first change:
+whatever is killed when, the next try knows what to finish or to put back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kvmagent import settings
+from kvmagent.bridge_mark import Mark
+from kvmagent.persist import configuration, files
+from kvmagent.persist.configuration import MODULES, masked
+from kvmagent.persist.owners import OwnerFailed
+from virtnet.configuration import FileChange, Lasting, LinkConfiguration, Owner
+from virtnet.persist import CannotLast, LastingBridge, file_changes
+from virtnet.text import text
+
+
+class Record(BaseModel):
+    """mark: the bridge's alias, which the kernel forgets at the reboot. uplink: its configuration before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bridge: str
+    mark: str
+    owner: Owner
+    uplink: LinkConfiguration
+    changes: tuple[FileChange, ...]
+
+
+def directory() -> Path:
+    return settings.state() / "bridges"
+
+
+def record_of(bridge: str) -> Record | None:
+    """None where the bridge is not written anywhere, or what was kept cannot be read."""
+    try:
+        return Record.model_validate_json(_file(bridge).read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def read_all() -> tuple[Lasting, ...]:
+    """All bridges that are written, by name, without the passwords and keys in the files."""
+    found = (record_of(path.stem) for path in sorted(directory().glob("*.json")))
+    return tuple(
+        Lasting(
+            bridge=record.bridge,
+            owner=record.owner,
+            changes=tuple(
+                FileChange(path=one.path, before=masked(one.before), after=masked(one.after)) for one in record.changes
+            ),
+        )
+        for record in found
+        if record is not None
+    )
+
+
+def mark_of(bridge: str) -> Mark | None:
+    """Of a bridge that the host's own configuration made at its start."""
+    record = record_of(bridge)
+    return Mark.read(record.mark) if record is not None else None
+
+
+def prepare(bridge: LastingBridge, mark: Mark) -> Record:
+    """What is to be written, kept before any of it is. Raises CannotLast, OwnerFailed, OSError."""
+    found = configuration.read(bridge.uplink or "")
+    if found.owner is None:
+        raise CannotLast(found.why or text("Nobody is known to configure %(link)s.", link=found.link))
+    changes = file_changes(found.owner, bridge, found)
+    record = Record(bridge=bridge.name, mark=mark.alias(), owner=found.owner, uplink=found, changes=tuple(changes))
+    keep(record)
+    return record
+
+
+def write(record: Record) -> None:
+    """Write the files and have the owner check them; on failure they are as before. Raises OwnerFailed, OSError."""
+    try:
+        files.write(record.changes)
+        MODULES[record.owner].check(record.bridge)
+    except (OwnerFailed, OSError):
+        put_back(record)
+        raise
+
+
+def hand_over(record: Record) -> None:
+    """The owner knows of it now, not only at the next start. Raises OwnerFailed."""
+    MODULES[record.owner].hand_over(record.bridge, record.uplink)
+
+
+def put_back(record: Record) -> None:
+    """The files as they were, byte for byte where nobody else has changed them. Raises OSError."""
+    files.put_back(record.changes, record.bridge)
+    _file(record.bridge).unlink(missing_ok=True)
+
+
+def take_back(record: Record) -> None:
+    """The owner goes on with the uplink, whose files are as before. Raises OwnerFailed."""
+    MODULES[record.owner].take_back(record.bridge, record.uplink)
+
+
+def _file(bridge: str) -> Path:
+    return directory() / f"{bridge}.json"
+
+
+def keep(record: Record) -> None:
+    """Raises OSError."""
+    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.write([FileChange(path=str(_file(record.bridge)), after=record.model_dump_json(indent=1))])

@@ -1,0 +1,70 @@
+"""Files of the host's configuration: written whole and at once, and put back as they were."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from virtnet.configuration import FileChange
+from virtnet.persist.marked import without_marks
+
+# NetworkManager and netplan refuse or warn of what others may read: passwords stand in such files.
+NEW_MODE = 0o600
+READABLE = ("/etc/systemd/", "/etc/network/")  # networkd reads as a user of its own
+
+
+def write(changes: Iterable[FileChange]) -> None:
+    """Each in one step; one that is so already is left alone. Raises OSError."""
+    for change in changes:
+        _put(Path(change.path), change.after)
+
+
+def put_back(changes: Iterable[FileChange], bridge: str) -> None:
+    """In reverse. Of a file that somebody has changed since only what is ours goes. Raises OSError."""
+    for change in reversed(list(changes)):
+        path = Path(change.path)
+        now = _read(path)
+        if now is None or change.before is None or now == change.after:
+            _put(path, change.before)
+        else:
+            _put(path, without_marks(now, bridge))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _put(path: Path, content: str | None) -> None:
+    if _read(path) == content:
+        return
+    if content is None:
+        path.unlink(missing_ok=True)
+        _sync(path.parent)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode = path.stat().st_mode & 0o7777 if path.exists() else _new_mode(path)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".kvmpanel-", delete=False) as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
+    _sync(path.parent)
+
+
+def _new_mode(path: Path) -> int:
+    return 0o644 if str(path).startswith(READABLE) else NEW_MODE
+
+
+def _sync(directory: Path) -> None:
+    """So that the name too is on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

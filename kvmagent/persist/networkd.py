@@ -1,0 +1,92 @@
+"""systemd-networkd on this host: which file configures a link, and how a bridge takes the link's place.
+
+The link's state file under /run is what `networkctl` itself reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kvmagent.persist.owners import Link, ask, read_file
+from virtnet.configuration import ConfigurationFile, DhcpClient, LinkConfiguration
+from virtnet.persist.networkd import FIRST
+
+UNIT = Path("/run/systemd/units/invocation:systemd-networkd.service")  # there while it runs
+RUN = Path("/run/systemd/netif")
+# Else networkd takes the addresses off a link whose file has changed before it puts them on again.
+KEEP = "[Network]\nKeepConfiguration=yes\n"
+
+
+def is_here() -> bool:
+    return UNIT.is_symlink()
+
+
+def read(link: Link) -> LinkConfiguration | None:
+    """None where networkd leaves the link alone."""
+    state = _variables(RUN / "links" / str(link.index))
+    path = state.get("NETWORK_FILE", "")
+    if not is_here() or not path or state.get("ADMIN_STATE") == "unmanaged":
+        return None
+    paths = [path, *state.get("NETWORK_FILE_DROPINS", "").split()]
+    files = [file for path in paths if (file := read_file(Path(path))) is not None]
+    dhcp = any(_asks_dhcp(file) for file in files)
+    lease = _variables(RUN / "leases" / str(link.index))
+    client: DhcpClient | None = "networkd" if dhcp else None
+    client_id = lease.get("CLIENTID", "").lower()
+    return LinkConfiguration(
+        link=link.name,
+        owner="networkd",
+        permanent_mac=link.permanent_mac,
+        dhcp=dhcp,
+        client=client,
+        client_id=client_id if client_id.startswith("ff") else "",
+        files=tuple(files),
+    )
+
+
+def without(link: Link) -> LinkConfiguration:
+    """Of a link that no .network matches."""
+    return LinkConfiguration(link=link.name, owner="networkd", permanent_mac=link.permanent_mac)
+
+
+def check(bridge: str) -> None:
+    """networkd itself has no way to read a file without acting on it."""
+
+
+def hand_over(bridge: str, uplink: LinkConfiguration, name: str = "") -> None:
+    """networkd takes the links as they are. name: of the bridge's .network where it is not ours. Raises OwnerFailed,
+    OSError."""
+    _reload(name or f"{FIRST}{bridge}.network")
+
+
+def take_back(bridge: str, uplink: LinkConfiguration, name: str = "") -> None:
+    """After the files have gone. name: of the uplink's .network where it is not among its files. Raises OwnerFailed,
+    OSError."""
+    names = [name] if name else [Path(file.path).name for file in uplink.files if file.path.endswith(".network")]
+    _reload(*names[:1])
+
+
+def _reload(*names: str) -> None:
+    """names: of the .network files that get a drop-in until the next start."""
+    for name in names:
+        keep = Path(f"/run/systemd/network/{name}.d/kvmpanel-keep.conf")
+        keep.parent.mkdir(parents=True, exist_ok=True)
+        keep.write_text(KEEP)
+    ask(["networkctl", "reload"])
+
+
+def _asks_dhcp(file: ConfigurationFile) -> bool:
+    for line in file.text.splitlines():
+        key, _, value = line.partition("=")
+        if key.strip() == "DHCP" and value.strip().lower() in {"yes", "true", "on", "1", "both", "ipv4", "v4"}:
+            return True
+    return False
+
+
+def _variables(path: Path) -> dict[str, str]:
+    """KEY=value lines; empty where there is no such file."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    return {key: value.strip('"') for key, found, value in (line.partition("=") for line in lines) if found}

@@ -1,0 +1,108 @@
+"""The verbs on the host's own configuration: a bridge written into it, and taken out of it again."""
+
+from __future__ import annotations
+
+from pyroute2 import IPRoute
+
+from kvmagent import bridges, links, snapshot
+from kvmagent.persist import bridge as lasting
+from kvmagent.persist.bridge import Record
+from kvmagent.persist.owners import OwnerFailed
+from kvmagent.steps import Steps, VerbFailed
+from virtnet import verbs
+from virtnet.persist import CannotLast, LastingBridge
+from virtnet.text import text
+
+SETTLING = 5.0  # seconds: until an owner that was told of the bridge has looked at it
+
+
+class PersistVerbs:
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._put_back: list[Record] = []
+
+    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+        verb = verbs.persist_bridge(bridge)
+        with self._steps.doing(verb):
+            mark, record = bridges.mark(bridge), lasting.record_of(bridge)
+            if mark is None:
+                self._steps.already_so(verb, text("%(bridge)s is as others made it.", bridge=bridge))
+                return
+            try:
+                record = record or lasting.prepare(_wanted(bridge, uplink), mark)
+                verb = verbs.persist_bridge(bridge, record.owner, record.changes)
+                self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
+                lasting.write(record)
+                before = snapshot.take()
+                lasting.hand_over(record)
+            except (CannotLast, OwnerFailed) as error:
+                raise VerbFailed(error.text) from error
+            self._nothing_changed(before, bridge, uplink)
+            self._steps.done(verb)
+
+    def forget_bridge(self, bridge: str) -> None:
+        record = lasting.record_of(bridge)
+        verb = verbs.forget_bridge(bridge, record.owner if record else None)
+        with self._steps.doing(verb):
+            if record is None or links.kind(bridge) is not None:
+                self._steps.already_so(verb)
+                return
+            again = verbs.persist_bridge(bridge, record.owner, record.changes)
+            self._steps.push(again, lambda: self._files_again(record))
+            lasting.put_back(record)
+            try:
+                lasting.take_back(record)
+            except OwnerFailed as error:
+                raise VerbFailed(error.text) from error
+            self._steps.done(verb)
+
+    def finish_undo(self) -> bool:
+        """Once the links are as before, their owner looks at them again. True when all went well."""
+        went_well = True
+        while self._put_back:
+            record = self._put_back.pop()
+            try:
+                lasting.take_back(record)
+            except OwnerFailed as error:
+                went_well = False
+                self._steps.not_undone(verbs.forget_bridge(record.bridge, record.owner), error.text)
+        return went_well
+
+    def _nothing_changed(self, before: snapshot.Snapshot, bridge: str, uplink: str | None) -> None:
+        """Addresses and routes at least: the owner's own flags on them are its business."""
+        of = {bridge, uplink} if uplink is not None else {bridge}
+        gone = snapshot.lost(before, of={name for name in of if name}, seconds=SETTLING)
+        if gone:
+            raise VerbFailed(gone[0])
+
+    def _files_back(self, record: Record) -> bool:
+        """The owner is told later: at this moment the addresses are still on the bridge."""
+        if lasting.record_of(record.bridge) is None:
+            return False
+        lasting.put_back(record)
+        self._put_back.append(record)
+        return True
+
+    @staticmethod
+    def _files_again(record: Record) -> bool:
+        if lasting.record_of(record.bridge) is not None:
+            return False
+        lasting.keep(record)
+        lasting.write(record)
+        return True
+
+
+def _wanted(bridge: str, uplink: str | None) -> LastingBridge:
+    """As the bridge is now. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        found = links.find(netlink, bridge)
+        port = links.find(netlink, uplink) if uplink is not None else None
+    permanent = port.get_attr("IFLA_PERM_ADDRESS") if port is not None else None
+    has_port = port is not None
+    return LastingBridge(
+        name=bridge,
+        uplink=uplink,
+        mac=found.get_attr("IFLA_ADDRESS") if has_port else None,
+        mtu=found.get_attr("IFLA_MTU") if has_port else None,
+        permanent_mac=permanent.lower() if permanent else None,
+    )

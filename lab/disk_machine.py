@@ -1,0 +1,181 @@
+"""A host that is really restarted: a Debian with systemd on a disk of its own, emulated, its card in the lab's LAN."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import site
+import subprocess
+import tarfile
+import time
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+from lab import links
+from lab.disk_image import DiskImage
+from lab.errors import LabError
+from lab.host import LAN_BRIDGE
+from lab.lab import Lab
+from lab.network_owners import UNITS, Card, Owner, files
+from lab.serial_line import SerialLine
+
+SOURCE = Path(__file__).resolve().parent.parent
+CARD = "eth0"
+MEMORY_MIB = 768
+KERNEL_ARGUMENTS = "console=ttyS0 mitigations=off random.trust_cpu=on systemd.show_status=yes"
+BOOT_SECONDS = 300.0  # far above the usual 16: several may boot on one slow machine
+
+
+@dataclass
+class DiskMachine:
+    """with DiskMachine(lab, image, "debian1", "networkd", address) as machine: machine.run("ip address")
+
+    name: at most 11 characters, also of its port on the LAN's switch. address: of its card eth0, None for DHCP.
+    Inside the `with` it is up and answers; what it writes to its disk stays from one start to the next.
+    """
+
+    lab: Lab
+    image: DiskImage
+    name: str
+    owner: Owner
+    address: IPv4Interface | None
+    kernel_arguments: str = "net.ifnames=0"
+    _qemu: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __enter__(self) -> DiskMachine:
+        self.directory.mkdir(parents=True)
+        (self.directory / "seed").mkdir()
+        self._write_first_files()
+        make = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.image.disk), str(self._disk)]
+        subprocess.run(make, check=True)
+        links.add_tap(self.lab.lan.namespace, self.name, master=LAN_BRIDGE)
+        self.boot()
+        (self.directory / "seed" / "first-start.tar").unlink()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut_power()
+        links.delete(self.lab.lan.namespace, self.name)
+
+    @property
+    def directory(self) -> Path:
+        return self.lab.state.directory / self.name
+
+    @property
+    def mac(self) -> str:
+        """Of its card: the permanent one."""
+        digest = hashlib.sha256(f"{self.lab.state.mark} {self.name}".encode()).digest()
+        return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
+
+    @property
+    def console_log(self) -> Path:
+        return self.directory / "console.log"
+
+    def boot(self) -> float:
+        """Switch it on and wait until it answers: seconds that this took. LabError with the end of its console."""
+        begun = time.monotonic()
+        self._qemu = self.lab.lan.popen(self._command(), log=self.directory / "qemu.log")
+        while not self._socket.exists():
+            if self._qemu.poll() is not None:
+                raise LabError(f"{self.name} did not start.", (self.directory / "qemu.log").read_text()[-1000:])
+            time.sleep(0.05)
+        try:
+            with SerialLine.connect(self._socket) as line:
+                line.wait_ready(BOOT_SECONDS, knock=4.0)
+        except (TimeoutError, ConnectionError) as error:
+            console = self.console_log.read_text(errors="replace")[-2000:]
+            raise LabError(
+                f"{self.name} did not start in {BOOT_SECONDS:g} s.", f"Its console ends: {console}"
+            ) from error
+        return time.monotonic() - begun
+
+    def reboot(self, kernel_arguments: str | None = None) -> None:
+        """As a person would: systemd stops everything, and it is switched on again, with other arguments if given."""
+        self.power_off()
+        if kernel_arguments is not None:
+            self.kernel_arguments = kernel_arguments
+        self.boot()
+
+    def power_off(self, timeout: float = BOOT_SECONDS) -> None:
+        """systemctl poweroff, to its end."""
+        self.run("systemctl poweroff --no-block")
+        if self._qemu is not None:
+            self._qemu.wait(timeout)
+        self.cut_power()
+
+    def cut_power(self) -> None:
+        """At once: what has not reached the disk is lost. Nothing happens where it is off."""
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+            self._qemu = None
+        self._socket.unlink(missing_ok=True)
+
+    def run(self, command: str, timeout: float = 60, check: bool = True) -> str:
+        """Output of a line of shell on it. CalledProcessError with that output where `check` and it failed."""
+        with SerialLine.connect(self._socket) as line:
+            status, output = line.run(command, timeout)
+        if check and status != 0:
+            error = subprocess.CalledProcessError(status, command, output)
+            error.add_note(f"on {self.name}: {output}")
+            raise error
+        return output
+
+    def await_true(self, condition: str, timeout: float = 60) -> None:
+        """Until a line of shell says yes, asked five times a second on the machine itself."""
+        script = f"until {condition}; do sleep 0.2; done >/dev/null 2>&1"
+        try:
+            self.run(script, timeout)
+        except TimeoutError as error:
+            links_now = self.run("ip -br link; ip -br address; ip route; systemctl --failed --no-legend")
+            raise AssertionError(f"{self.name}: not so after {timeout:g} s: {condition}\n{links_now}") from error
+
+    def read(self, path: str) -> str:
+        return self.run(f"cat {path}")
+
+    def give(self, name: str, content: str) -> str:
+        """Lay a file where the machine reads it; its path there."""
+        (self.directory / "seed" / name).write_text(content)
+        return f"/run/lab/{name}"
+
+    @property
+    def _disk(self) -> Path:
+        return self.directory / "disk.qcow2"
+
+    @property
+    def _socket(self) -> Path:
+        return self.directory / "serial"
+
+    def _command(self) -> list[str]:
+        shares = {"seed": self.directory / "seed", "source": SOURCE, "packages": Path(site.getsitepackages()[0])}
+        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"]
+        command += ["-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot"]
+        command += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
+        command += ["-append", f"{KERNEL_ARGUMENTS} {self.kernel_arguments}"]
+        command += ["-drive", f"file={self._disk},format=qcow2,if=virtio"]
+        command += ["-netdev", f"tap,id=lan,ifname={self.name},script=no,downscript=no"]
+        command += ["-device", f"virtio-net-pci,netdev=lan,mac={self.mac}"]
+        command += ["-serial", f"file:{self.console_log}", "-serial", f"unix:{self._socket},server=on,wait=off"]
+        for tag, path in shares.items():
+            share = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
+            command += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+        return command
+
+    def _write_first_files(self) -> None:
+        """What tells this machine from another; laid on its disk at its first start."""
+        card = Card(CARD, self.address, self.lab.router.address, IPv4Address(self.lab.lan.address))
+        texts = files(self.owner, card) | {
+            "etc/hostname": f"{self.name}\n",
+            "etc/machine-id": hashlib.sha256(self.mac.encode()).hexdigest()[:32] + "\n",
+            "etc/resolv.conf": f"nameserver {card.resolver}\n",
+        }
+        with tarfile.open(self.directory / "seed" / "first-start.tar", "w") as tar:
+            for path, text in texts.items():
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(text.encode()), 0o600 if "nmconnection" in path else 0o644
+                tar.addfile(entry, io.BytesIO(text.encode()))
+            for unit in UNITS[self.owner]:
+                entry = tarfile.TarInfo(f"etc/systemd/system/multi-user.target.wants/{unit}.service")
+                entry.type, entry.linkname = tarfile.SYMTYPE, f"/lib/systemd/system/{unit}.service"
+                tar.addfile(entry)

@@ -1,0 +1,152 @@
+"""ifupdown: the bridge's stanzas in a file of our own with all that the uplink's say; the uplink's are commented out,
+because a port must have none. man interfaces.
+
+Only iproute2 is asked: the package bridge-utils, which `bridge_ports` needs, may not be there.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+
+from virtnet.configuration import ConfigurationFile, FileChange, LinkConfiguration
+from virtnet.persist.interfaces import Stanza, stanzas
+from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.persist.marked import add_lines, comment_out
+from virtnet.text import Text, text
+
+MAIN = "/etc/network/interfaces"
+DIRECTORY = "/etc/network/interfaces.d"
+# ifupdown takes names with other characters from no directory.
+OURS = re.compile(r"[^A-Za-z0-9_-]")
+CLOUD_INIT = "cloud-init"
+
+
+def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
+    link, path = configuration.link, our_path(bridge.name)
+    changed: list[FileChange] = []
+    taken: list[Stanza] = []
+    for file in configuration.files:
+        own = _stanzas_of(link, file) if bridge.uplink is not None else []
+        if not own:
+            continue
+        if "generated from information provided by the datasource" in file.text:
+            raise CannotLast(
+                text("%(path)s is cloud-init's, which may write it again at the host's start.", path=file.path)
+            )
+        taken += [stanza for stanza in own if stanza.words[0] == "iface"]
+        changed.append(FileChange(path=file.path, before=file.text, after=_without(link, file, own, bridge.name)))
+    if not _is_read(path, configuration):
+        changed = _sourced(path, configuration, changed, bridge.name)
+    # Ours first: a power cut between the two leaves the uplink's stanzas in force, and `auto` brings up both.
+    return [FileChange(path=path, after=_file(bridge, taken)), *changed]
+
+
+def our_path(bridge: str) -> str:
+    return f"{DIRECTORY}/kvmpanel-{OURS.sub('_', bridge)}"
+
+
+def _file(bridge: LastingBridge, taken: list[Stanza]) -> str:
+    heads = [(stanza.words, stanza.options) for stanza in taken] or [(["iface", "", "inet", "manual"], [])]
+    lines = [f"auto {bridge.name}"]
+    for number, (words, options) in enumerate(heads):
+        lines.append(" ".join(["iface", bridge.name, *words[2:]]))
+        lines += [f"    {line}" for line in _made_by_hand(bridge)] if number == 0 else []
+        lines += [f"    {_on_the_bridge(option, bridge)}" for option in options if not option.startswith("#")]
+    return bridge.header + "\n".join(lines) + "\n"
+
+
+def _made_by_hand(bridge: LastingBridge) -> list[str]:
+    """Safe to run where the bridge is there: its guests' taps stay on it when somebody restarts the service."""
+    name = bridge.name
+    like_it = (f" address {bridge.mac}" if bridge.mac else "") + (f" mtu {bridge.mtu}" if bridge.mtu else "")
+    lines = [
+        f"pre-up ip link show dev {name} >/dev/null 2>&1 || "
+        f"ip link add name {name}{like_it} type bridge stp_state 0 forward_delay 0"
+    ]
+    if bridge.uplink is not None:
+        one = f"ip link set dev $port{f' mtu {bridge.mtu}' if bridge.mtu else ''} master {name} up"
+        no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/$port/disable_ipv6"
+        if bridge.permanent_mac:
+            # By its MAC address, so that the port is found under another name too; the bridge has the same one.
+            ports = f"$(grep -l -i -x {bridge.permanent_mac} /sys/class/net/*/address | cut -d / -f 5)"
+            lines.append(f"pre-up for port in {ports}; do [ $port = {name} ] || {one}; done")
+            lines.append(f"pre-up for port in {ports}; do [ $port = {name} ] || {no_ipv6}; done || true")
+        else:
+            lines.append(f"pre-up port={bridge.uplink}; {one}; {no_ipv6} || true")
+    return [*lines, f"up ip link set dev {name} up"]
+
+
+def _on_the_bridge(option: str, bridge: LastingBridge) -> str:
+    """`up ip route add … dev eth0` speaks of the bridge now; `up ethtool -K eth0 …` of the card still."""
+    return re.sub(rf"\bdev {re.escape(bridge.uplink or '')}(?=\s|;|$)", f"dev {bridge.name}", option)
+
+
+def _stanzas_of(link: str, file: ConfigurationFile) -> list[Stanza]:
+    """Those that name the link. Raises CannotLast where one speaks of it in a way that would have to be understood."""
+    found = []
+    for stanza in stanzas(file.text):
+        names = stanza.words[1:]
+        if stanza.is_list_of_links:
+            if link in names:
+                found.append(stanza)
+            elif any(name.startswith("/") and fnmatch.fnmatch(link, name[1:].partition("/")[0]) for name in names):
+                raise CannotLast(_odd(file, link, " ".join(stanza.words)))
+        elif stanza.words[0] == "iface" and names[:1] == [link]:
+            if any(re.match(r"(bond|vlan|wpa|wireless|bridge)[-_]", option) for option in stanza.options):
+                raise CannotLast(_odd(file, link, " ".join(stanza.words)))
+            found.append(stanza)
+        elif stanza.words[0] in {"mapping", "rename"} and any(
+            fnmatch.fnmatch(link, name.partition("=")[0]) or name.endswith(f"={link}") for name in names
+        ):
+            raise CannotLast(_odd(file, link, " ".join(stanza.words)))
+        elif stanza.words[0] == "iface" and (uses := _stands_on(link, stanza)):
+            raise CannotLast(_odd(file, link, uses))
+    return found
+
+
+def _stands_on(link: str, stanza: Stanza) -> str | None:
+    """A VLAN, a bridge or a bond over the link, which would lose it."""
+    name = stanza.words[1] if len(stanza.words) > 1 else ""
+    if name.startswith((f"{link}.", f"{link}:")):
+        return " ".join(stanza.words)
+    lower = re.compile(r"(vlan[-_]raw[-_]device|bridge[-_]ports|bond[-_]slaves)\s")
+    return next((line for line in stanza.options if lower.match(line) and link in line.split()[1:]), None)
+
+
+def _odd(file: ConfigurationFile, link: str, line: str) -> Text:
+    return text("%(path)s speaks of %(link)s in “%(line)s”: change that first.", path=file.path, link=link, line=line)
+
+
+def _without(link: str, file: ConfigurationFile, own: list[Stanza], bridge: str) -> str:
+    """The file with the link's stanzas commented out; of a list of links only this link goes."""
+    lines: set[int] = set()
+    others: list[str] = []
+    for stanza in own:
+        lines.update(stanza.lines)
+        left = [name for name in stanza.words[1:] if name != link]
+        if stanza.is_list_of_links and left:
+            others.append(" ".join([stanza.words[0], *left]))
+    after = comment_out(file.text, lines, bridge)
+    return add_lines(after, others, bridge) if others else after
+
+
+def _is_read(path: str, configuration: LinkConfiguration) -> bool:
+    main = configuration.text(MAIN) or ""
+    for stanza in stanzas(main):
+        for pattern in stanza.words[1:]:
+            whole = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
+            if stanza.words[0] == "source" and fnmatch.fnmatch(path, whole):
+                return True
+            if stanza.words[0] == "source-directory" and whole.rstrip("/") == DIRECTORY:
+                return True
+    return False
+
+
+def _sourced(path: str, configuration: LinkConfiguration, changed: list[FileChange], bridge: str) -> list[FileChange]:
+    """With a line in the main file by which ifupdown reads ours."""
+    former = configuration.text(MAIN)
+    main = next((change for change in changed if change.path == MAIN), None)
+    now = (main.after if main else former) or ""
+    after = FileChange(path=MAIN, before=former, after=add_lines(now, [f"source {path}"], bridge))
+    return [after, *(change for change in changed if change.path != MAIN)]

@@ -1,0 +1,112 @@
+"""NetworkManager: a profile for the bridge with the addresses of the uplink's, and one for the port.
+
+The uplink's own profile stays as it is: of all that match a card NetworkManager takes the one of the highest priority,
+and ours has the highest that there is. man nm-settings-keyfile.
+"""
+
+from __future__ import annotations
+
+from configparser import RawConfigParser
+from uuid import NAMESPACE_DNS, UUID, uuid5
+
+from virtnet.configuration import FileChange, LinkConfiguration
+from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.text import text
+
+DIRECTORY = "/etc/NetworkManager/system-connections"
+HIGHEST_PRIORITY = 999
+# What of the uplink's [connection] is said of its addresses and not of the card.
+OF_THE_ADDRESSES = ("zone", "metered", "mdns", "llmnr", "dns-over-tls", "permissions", "secondaries")
+COPIED = ("ipv4", "ipv6", "proxy")
+USUAL_MTU = 1500
+
+
+def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
+    former = _profile(configuration)
+    if former.getint("connection", "autoconnect-priority", fallback=0) >= HIGHEST_PRIORITY:
+        raise CannotLast(
+            text(
+                "The profile of %(link)s has NetworkManager's highest priority, so a port's could not win.",
+                link=configuration.link,
+            )
+        )
+    changes = [FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))]
+    if bridge.uplink is not None:
+        changes.append(FileChange(path=our_path(f"{bridge.name}-port"), after=_port(bridge, bridge.uplink)))
+    return changes
+
+
+def our_path(name: str) -> str:
+    return f"{DIRECTORY}/kvmpanel-{name}.nmconnection"
+
+
+def bridge_uuid(bridge: str) -> UUID:
+    """Of the bridge's profile: the same whenever it is written."""
+    return uuid5(NAMESPACE_DNS, f"{bridge}.bridge.kvmpanel.invalid")
+
+
+def port_uuid(bridge: str) -> UUID:
+    return uuid5(NAMESPACE_DNS, f"{bridge}.port.kvmpanel.invalid")
+
+
+def _profile(configuration: LinkConfiguration) -> RawConfigParser:
+    """The uplink's; empty where it has none."""
+    parser = _parser()
+    for file in configuration.files[:1]:
+        parser.read_string(file.text)
+    return parser
+
+
+def _bridge(bridge: LastingBridge, former: RawConfigParser, configuration: LinkConfiguration) -> str:
+    about = {
+        "id": f"kvmpanel-{bridge.name}",
+        "uuid": str(bridge_uuid(bridge.name)),
+        "type": "bridge",
+        "interface-name": bridge.name,
+    }
+    if former.has_section("connection"):
+        about |= {key: value for key, value in former.items("connection") if key in OF_THE_ADDRESSES}
+    sections: dict[str, dict[str, str]] = {"connection": about}
+    if bridge.mtu and bridge.mtu != USUAL_MTU:
+        sections["ethernet"] = {"mtu": str(bridge.mtu)}
+    sections["bridge"] = {"stp": "false"} | ({"mac-address": bridge.mac.upper()} if bridge.mac else {})
+    sections |= {name: dict(former.items(name)) for name in COPIED if former.has_section(name)}
+    sections.setdefault("ipv4", {"method": "disabled"})
+    sections.setdefault("ipv6", {"method": "ignore"})
+    if configuration.client_id:  # one that is made from the profile or the card would be another for the bridge
+        pairs = [configuration.client_id[index : index + 2] for index in range(0, len(configuration.client_id), 2)]
+        sections["ipv4"]["dhcp-client-id"] = ":".join(pairs)
+    return _file(bridge, sections)
+
+
+def _port(bridge: LastingBridge, uplink: str) -> str:
+    about = {
+        "id": f"kvmpanel-{bridge.name}-port",
+        "uuid": str(port_uuid(bridge.name)),
+        "type": "ethernet",
+        "autoconnect-priority": str(HIGHEST_PRIORITY),
+        "master": str(bridge_uuid(bridge.name)),
+        "slave-type": "bridge",
+    }
+    card: dict[str, str] = {}
+    if bridge.permanent_mac:  # so that the port is found under another name too
+        card["mac-address"] = bridge.permanent_mac.upper()
+    else:
+        about["interface-name"] = uplink
+    if bridge.mtu and bridge.mtu != USUAL_MTU:
+        card["mtu"] = str(bridge.mtu)
+    return _file(bridge, {"connection": about, "ethernet": card})
+
+
+def _file(bridge: LastingBridge, sections: dict[str, dict[str, str]]) -> str:
+    lines = []
+    for name, values in sections.items():
+        lines += [f"[{name}]", *(f"{key}={value}" for key, value in values.items()), ""]
+    return bridge.header + "\n".join(lines)
+
+
+def _parser() -> RawConfigParser:
+    """Keyfiles are glib's: values are taken as they stand."""
+    parser = RawConfigParser(delimiters=("=",), comment_prefixes=("#",), strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    return parser
