@@ -63,11 +63,17 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
         "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
         "guests_on": _guests_on(found),
         "changes": found.changes.select_related("by").defer("steps", "problems", "before", "after")[:5],
-        "armed": found.changes.filter(state=ARMED).select_related("host").defer("host__facts", "steps").first(),
+        "armed": _waiting(found),
         "may_change": may_change(request.user) and found.is_active,
     }
     template = "hosts/host.html#body" if request.htmx else "hosts/host.html"
     return render(request, template, context)
+
+
+def _waiting(host: Host) -> object:
+    """The change that waits for its confirmation, without what may be megabytes."""
+    armed = host.changes.filter(state=ARMED).select_related("host")
+    return armed.defer("host__facts", "steps", "problems", "before", "after").first()
 
 
 def _guests_on(host: Host) -> dict[str, int]:
