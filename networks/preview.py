@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kvmpanel.diff import DiffLine, diff
 from virtnet.actions import Action
 from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.forecast import Forecast, forecast
 from virtnet.modes import MODES, read_spec
 from virtnet.plan import plan
 from virtnet.spec import NetworkSpec, Problem
@@ -15,19 +17,30 @@ from virtnet.verbs import Verb
 
 @dataclass(frozen=True)
 class Preview:
-    """`verbs` in order, `commands` as a person would type them, the `problems` that stand in the way, and the `notes`
-    on what a person should know before."""
+    """`verbs` in order, `commands` as a person would type them, the `problems` that stand in the way, the `notes` on
+    what a person should know before, and the `forecast` of the host's own links and files."""
 
     verbs: list[Verb]
     commands: str
     problems: list[Problem]
     notes: list[Problem]
+    forecast: Forecast
+
+    @property
+    def links_diff(self) -> list[DiffLine]:
+        lines = diff(self.forecast.before, self.forecast.after)
+        return [line for line in lines if line.kind != "place"]  # it is short, and names no places
+
+    @property
+    def files_diff(self) -> list[tuple[str, list[DiffLine]]]:
+        """(path, before and after) of each file."""
+        return [(file.path, diff(file.before, file.after)) for file in self.forecast.files]
 
 
 def preview(action: Action, facts: HostFacts) -> Preview:
     verbs = plan(action, facts)
     commands = as_script(verb.command for verb in verbs)
-    return Preview(verbs, commands, action.problems(facts), action.notes(facts))
+    return Preview(verbs, commands, action.problems(facts), action.notes(facts), forecast(action, facts))
 
 
 def as_script(commands: Iterable[str]) -> str:
