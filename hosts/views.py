@@ -22,6 +22,7 @@ from hosts.models import Host, HostStatus
 from kvmpanel.requests import PanelRequest
 from kvmpanel.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
+from virtnet.vf_ledger import ledger
 
 SECTION = "hosts"
 ARMED = "armed"  # networks.models.ChangeState.ARMED
@@ -56,10 +57,12 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
         return redirect("enrolment", name=found.name)
     networks = found.networks.filter(removed_at=None)
     changing = set(found.changes.filter(state__in=OPEN).values_list("network", flat=True))
+    facts = found.read_facts()
     context = {
         "section": SECTION,
         "host": found,
-        "facts": found.read_facts(),
+        "facts": facts,
+        "ledger": ledger(facts),
         "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
         "guests_on": _guests_on(found),
         "changes": found.changes.select_related("by").defer("steps", "problems", "before", "after")[:5],

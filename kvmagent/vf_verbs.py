@@ -57,7 +57,7 @@ class VfVerbs:
                 return
             former = {name: value for name in changes if (value := found.value(name)) is not None}
             self._steps.push(verbs.set_vf(pf, index, former), lambda: _set_back(pf, index, former))
-            for group in _groups(changes):
+            for group in groups(changes):
                 _set(pf, index, group)
             _read_back(pf, index, changes)
             self._steps.done(verb)
@@ -98,7 +98,7 @@ class VfVerbs:
             raise VerbFailed(_count_refused(pf, wanted, error)) from error
         kept = {index: one for index, one in self._state(pf).vfs.items() if index < wanted and one.wanted()}
         for index, attributes in sorted(kept.items()):
-            for group in _groups(target(attributes, None)):
+            for group in groups(target(attributes, None)):
                 _set(pf, index, group)
         if kept:
             indexes = ", ".join(str(index) for index in sorted(kept))
@@ -125,30 +125,30 @@ class VfVerbs:
         return True
 
 
-def _changes(found: Found, values: Mapping[str, Value], wanted: VfAttributes) -> dict[str, Value]:
-    """The attributes to set. One that the driver does not tell is tried when it is wanted, never to reset it."""
-    asked = wanted.wanted()
-    return _differing(
-        found, {name: value for name, value in values.items() if found.value(name) is not None or name in asked}
-    )
-
-
-def _differing(found: Found, values: Mapping[str, Value]) -> dict[str, Value]:
+def differing(found: Found, values: Mapping[str, Value]) -> dict[str, Value]:
     """Those that a VF has not, a pair whole."""
     changed = {name: value for name, value in values.items() if found.value(name) != value}
     for pair in PAIRS:
         if any(one in changed for one in pair):
             changed |= {one: values[one] for one in pair}
-    return changed
+    return {name: changed[name] for name in DEFAULTS if name in changed}
 
 
-def _groups(values: Mapping[str, Value]) -> list[dict[str, Value]]:
+def groups(values: Mapping[str, Value]) -> list[dict[str, Value]]:
     """One for each message: an attribute alone, or a pair, so that a refusal names what was refused."""
     grouped: dict[str, dict[str, Value]] = {}
     for attribute, value in values.items():
         pair = next((pair for pair in PAIRS if attribute in pair), (attribute,))
         grouped.setdefault(pair[0], {})[attribute] = value
     return list(grouped.values())
+
+
+def _changes(found: Found, values: Mapping[str, Value], wanted: VfAttributes) -> dict[str, Value]:
+    """The attributes to set. One that the driver does not tell is tried when it is wanted, never to reset it."""
+    asked = wanted.wanted()
+    return differing(
+        found, {name: value for name, value in values.items() if found.value(name) is not None or name in asked}
+    )
 
 
 def _set(pf: str, index: int, values: dict[str, Value]) -> None:
@@ -161,10 +161,10 @@ def _set(pf: str, index: int, values: dict[str, Value]) -> None:
 def _set_back(pf: str, index: int, former: Mapping[str, Value]) -> bool:
     """Returns whether there was something to set back; a VF that is gone has nothing."""
     found = vf_attributes.read(pf).get(index)
-    differing = _differing(found, former) if found is not None else {}
-    for group in _groups(differing):
+    changed = differing(found, former) if found is not None else {}
+    for group in groups(changed):
         _set(pf, index, group)
-    return bool(differing)
+    return bool(changed)
 
 
 def _refused(pf: str, index: int, values: Mapping[str, Value], error: NetlinkError) -> Text:

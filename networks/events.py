@@ -24,6 +24,8 @@ def record_change(
     about: dict[str, str]
     if change.domain_uuid:
         about = {"object_type": "guest", "object_id": str(change.domain_uuid), "object_name": change.domain_name}
+    elif pf := action.get("pf"):
+        about = {"object_type": "link", "object_id": pf, "object_name": pf}
     else:
         network = action.get("network", {})
         network_id = str(change.network_id or network.get("uuid", ""))

@@ -10,9 +10,10 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from hosts.models import Host
-from networks.models import OPEN_STATES, Change, Network, VmInterface
+from networks.models import OPEN_STATES, Change, Network, VfMac, VmInterface
 from virtnet.facts import HostFacts, NetworkFacts
 from virtnet.modes import spec_adapter
+from virtnet.vf_ledger import ledger
 
 LONGEST_MAC = 17
 
@@ -27,6 +28,7 @@ def note_facts(host: Host, facts: HostFacts, at: datetime) -> None:
     if facts.libvirt_error is None:  # else nothing is known about networks and guests, so nothing is gone either
         note_networks(host, facts)
         _note_interfaces(host, facts)
+        _note_vf_macs(host, facts)
 
 
 def note_networks(host: Host, facts: HostFacts) -> None:
@@ -111,4 +113,16 @@ def _note_interfaces(host: Host, facts: HostFacts) -> None:
         )
         for domain in facts.domains
         for card in domain.interfaces
+    )
+
+
+def _note_vf_macs(host: Host, facts: HostFacts) -> None:
+    """Wanted ones, and those of VFs that no guest owns: a guest's VF has the MAC address of its card."""
+    VfMac.objects.filter(host=host).delete()
+    VfMac.objects.bulk_create(
+        VfMac(host=host, pf=row.pf.name, index=one.vf.index, mac=mac[:LONGEST_MAC])
+        for row in ledger(facts)
+        for one in row.rows
+        for mac in {one.vf.wanted.mac if one.vf.wanted else None, one.vf.mac if one.holder is None else None}
+        if mac
     )

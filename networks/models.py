@@ -91,6 +91,21 @@ class VmInterface(models.Model):
         return f"{self.mac} of {self.domain_name}"
 
 
+class VfMac(models.Model):
+    """A MAC address of a VF that no guest owns: kept as rows to find a MAC address over the fleet."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="vf_macs")
+    pf = models.CharField(max_length=1024)
+    index = models.PositiveIntegerField()
+    mac = models.CharField(max_length=17, db_index=True)
+
+    class Meta:
+        ordering = ["pf", "index"]
+
+    def __str__(self) -> str:
+        return f"{self.mac} of VF {self.index} of {self.pf}"
+
+
 class ChangeState(models.TextChoices):
     QUEUED = "queued", _("queued")
     SENT = "sent", _("sent")

@@ -46,6 +46,8 @@ from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec
 from virtnet.text import text
+from virtnet.vf import VfAttributes
+from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 
 __all__ = [
     "OperationRefused",
@@ -62,6 +64,8 @@ __all__ = [
     "set_inbound_policy",
     "set_interface_filter",
     "set_network_autostart",
+    "set_numvfs",
+    "set_vf_attributes",
     "start_network",
     "undefine_network",
     "undo_change",
@@ -176,6 +180,21 @@ def set_inbound_policy(host: Host, domain: DomainFacts, mac: str, policy: Inboun
 
 
 @transaction.atomic
+def set_numvfs(host: Host, pf: str, numvfs: int, *, by: User) -> Change:
+    """Asks for another number of VFs on a PF."""
+    return _request(_lock(host, by), SetNumvfs(pf=pf, numvfs=numvfs), by=by, network=None)
+
+
+@transaction.atomic
+def set_vf_attributes(host: Host, pf: str, vf: int, attributes: VfAttributes, *, by: User) -> Change:
+    """Asks for other attributes of one VF. Its MAC address, too, is given once in the whole fleet."""
+    locked = _lock(host, by)
+    if attributes.mac is not None:
+        _check_mac_is_free(locked, None, attributes.mac)
+    return _request(locked, SetVfAttributes(pf=pf, vf=vf, attributes=attributes), by=by, network=None)
+
+
+@transaction.atomic
 def cancel_change(change: Change, *, by: User) -> None:
     """Takes back what was never sent. Compare-and-set: the worker may be sending it at this moment."""
     check_may_change(by)
@@ -231,6 +250,8 @@ def retry_change(change: Change, *, by: User) -> Change:
             domain = locked.read_facts().domain(current.domain_uuid) if current.domain_uuid else None
             if isinstance(action, AttachInterface) and domain is not None:
                 _check_mac_is_free(locked, domain, action.interface.mac)
+            if isinstance(action, SetVfAttributes) and action.attributes.mac is not None:
+                _check_mac_is_free(locked, None, action.attributes.mac)
             return _request(locked, action, by=by, network=current.network, domain=domain, retry_of=current)
     except IntegrityError as error:
         raise _name_is_taken(change.host, change.network.name if change.network else "") from error
@@ -303,10 +324,9 @@ def _check_nothing_stands_before(host: Host, action: AnyAction, network: Network
         )
 
 
-def _check_mac_is_free(host: Host, domain: DomainFacts, mac: str) -> None:
-    if owner := holder(mac, other_than=(host, domain.uuid)):
-        guest, where = owner.domain_name, owner.host.name
-        sentence = text("%(mac)s is a card of %(guest)s on %(host)s already.", mac=mac, guest=guest, host=where)
+def _check_mac_is_free(host: Host, domain: DomainFacts | None, mac: str) -> None:
+    """domain: the guest whose card is to get it; None for a VF. What is on this very host the action itself checks."""
+    if sentence := holder(mac, other_than=(host, domain.uuid if domain else None)):
         raise _refused(sentence, text("Choose another MAC address."), field="mac")
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import TypeAdapter, ValidationError
+
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Vf
+from virtnet.fields import LinkName
 from virtnet.vf import NO_MAC
+
+_link_name: TypeAdapter[str] = TypeAdapter(LinkName)
 
 Said = str | int | bool | None
 
@@ -51,6 +56,15 @@ class PfRow:
     pf: Link
     rows: tuple[VfRow, ...]
     pools: tuple[NetworkFacts, ...]
+
+    @property
+    def has_a_link_s_name(self) -> bool:
+        """Whether its name is one that we would give a link: others are shown, and cannot be asked for."""
+        try:
+            _link_name.validate_python(self.pf.name)
+        except ValidationError:
+            return False
+        return True
 
     @property
     def count_differs(self) -> bool:

@@ -29,6 +29,7 @@ from kvmagent.libvirt_connection import Libvirt
 from kvmagent.nonces import Nonces
 from kvmagent.orders import Orders
 from kvmagent.reports import Reports
+from kvmagent.vf_release import VfRelease
 from kvmagent.watch import Watch
 from kvmagent.watchdog import Watchdog, end_with_any_thread, notify_systemd
 from virtnet.actions import AnyAction
@@ -65,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     reports = Reports(
         settings, key, journal, nonces, _client(settings.redis_url), lambda waits: watchdog.check(waiting=waits)
     )
-    publisher = FactsPublisher(partial(read_facts, libvirt), reports.facts)
+    release = VfRelease()
+    publisher = FactsPublisher(lambda: release.follow(read_facts(libvirt)), reports.facts)
     watch = Watch(libvirt, publisher.changed)
 
     orders = Orders(

@@ -50,6 +50,7 @@ _GUEST_STATES = {
 _EVENT_WORDS = {
     "host": gettext_lazy("host"),
     "network": gettext_lazy("network"),
+    "link": gettext_lazy("link"),
     "guest": gettext_lazy("guest"),
     "user": gettext_lazy("user"),
     "address": gettext_lazy("address"),
@@ -240,9 +241,9 @@ def _hop_place(number: int) -> tuple[int, int]:
 
 
 @register.filter
-def at(counts: dict[str, int], key: str) -> int:
-    """The count under a key; 0 where there is none."""
-    return counts.get(key, 0)
+def at(found: dict[str, Any], key: str) -> Any:
+    """What stands under a key, e.g. a count; 0 where there is nothing."""
+    return found.get(key, 0)
 
 
 @register.simple_tag

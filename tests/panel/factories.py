@@ -26,11 +26,13 @@ from virtnet.facts import (
     NetworkFacts,
     Route,
     Versions,
+    Vf,
 )
 from virtnet.messages import AnyReport, Report
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.nat import Nat
 from virtnet.refs import NetworkRef
+from virtnet.vf import VfAttributes
 
 DEFAULT_NETWORK = UUID("00000000-0000-4000-8000-00000000d000")  # libvirt's own `default`: not of the panel
 LAB_NETWORK = UUID("00000000-0000-4000-8000-00000000d001")  # of the panel
@@ -94,6 +96,7 @@ def host_facts(
         leases=(Lease(mac=WEB_MAC, address=IPv4Address("192.168.122.50"), hostname="web"),),
         xml=FOREIGN_XML,
     )
+    vf = Vf(index=0, pci_address="0000:01:10.0", driver="igbvf", link="eth1v0", vlan=7, wanted=VfAttributes(vlan=42))
     return HostFacts(
         hostname="kvm1",
         versions=Versions(kernel="6.1.0", libvirt="9.0.0", qemu="7.2.0", kvmagent="0.1.0"),
@@ -111,7 +114,17 @@ def host_facts(
                 driver="e1000e",
                 pci_address="0000:00:02.0",
             ),
-            Link(name="eth1", index=3, mac="52:54:00:aa:00:02", mtu=1500, up=True, operstate="UP", totalvfs=8),
+            Link(
+                name="eth1",
+                index=3,
+                mac="52:54:00:aa:00:02",
+                mtu=1500,
+                up=True,
+                operstate="UP",
+                totalvfs=8,
+                numvfs=1,
+                vfs=(vf,),
+            ),
             Link(name="virbr0", index=4, kind="bridge", mtu=1500, up=True, operstate="UP"),
             Link(name="virbr1", index=5, kind="bridge", mtu=1500, up=True, operstate="UP"),
             Link(name="vnet0", index=6, kind="tun", master="virbr0", up=True, operstate="UP"),

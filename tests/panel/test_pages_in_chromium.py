@@ -238,6 +238,7 @@ def every_page(change: Change) -> list[str]:
     return [
         *("/", "/hosts/kvm1/", "/hosts/add/", "/hosts/kvm4/enrolment/", "/hosts/kvm1/revoke/", "/modes/"),
         *(f"/modes/{mode}/" for mode in MODES),
+        *("/hosts/kvm1/sriov/", "/hosts/kvm1/sriov/eth1/numvfs/", "/hosts/kvm1/sriov/eth1/vfs/0/"),
         "/hosts/kvm1/networks/new/",
         *(f"/hosts/kvm1/networks/new/{mode}/" for mode in MODES),
         *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),

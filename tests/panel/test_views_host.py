@@ -21,7 +21,7 @@ def words_of(client: Client, path: str) -> str:
 def test_it_shows_what_the_host_has(viewer_client: Client, host: Host) -> None:
     words = words_of(viewer_client, "/hosts/kvm1/")
     assert "eth0 card UP 10.77.0.11/24 52:54:00:aa:00:01 1500 1000 Mbit/s e1000e 0000:00:02.0" in words
-    assert "PF, 0 of 8 VFs" in words
+    assert "PF, 1 of 8 VFs" in words
     assert "vnet0 port of virbr0 tun UP" in words
     assert "default foreign NAT 192.168.122.0/24 running yes 1" in words
     assert "lab Host-only 192.168.150.0/24 running yes 0" in words

@@ -14,7 +14,7 @@ from networks.models import Change, Network
 from team.models import User
 from tests.panel.factories import host_facts, make_host, nat_spec, network_facts, web_guest
 from tests.panel.pages import Page
-from virtnet.facts import HostFacts, InterfaceFacts, Lease, Link, NetworkFacts, Versions
+from virtnet.facts import HostFacts, InterfaceFacts, Lease, Link, NetworkFacts, Versions, Vf
 from virtnet.messages import Step
 from virtnet.spec import Problem
 from virtnet.text import text
@@ -49,6 +49,7 @@ def hostile_facts(name: str) -> HostFacts:
         leases=(Lease(mac=name, address=IPv4Address("10.0.0.1"), hostname=name),),
         xml=name,
     )
+    vf = Vf(index=0, pci_address=name, driver=name, link=name, mac=name, link_state=name)
     office = network_facts(nat_spec(), uuid4())
     return host_facts(
         networks=(network, office),
@@ -60,6 +61,7 @@ def hostile_facts(name: str) -> HostFacts:
             "libvirt_error": text("%(x)s", x=name),
             "links": (
                 Link(name=name, index=1, kind=name, master=name, mac=name, operstate=name, driver=name, pf=name),
+                Link(name=name, index=2, driver=name, pci_address=name, totalvfs=2, numvfs=1, vfs=(vf,)),
             ),
         }
     )
@@ -89,6 +91,7 @@ def pages_of(change: Change) -> list[str]:
     return [
         "/",
         "/hosts/kvm1/",
+        "/hosts/kvm1/sriov/",
         "/hosts/kvm1/networks/new/",
         *(f"/hosts/kvm1/networks/new/{mode}/" for mode in ("nat", "bridge", "host-only", "macvtap", "sriov")),
         f"/networks/{network}/",

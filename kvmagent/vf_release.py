@@ -1,0 +1,97 @@
+"""A VF that a guest has let go of goes back to what the panel wants of it, and else to its driver's defaults, so that
+the next guest inherits nothing.
+
+libvirt puts back the MAC address and the VLAN that it set, when it gives the VF back to the host's driver. It knows
+nothing of spoofchk, trust, link state and rates, nor of what was changed while the guest ran.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kvmagent import settings, vf_attributes
+from kvmagent.links import NoSuchLink
+from kvmagent.vf_verbs import differing, groups
+from virtnet.facts import HostFacts, Link, Vf
+from virtnet.vf import DEFAULTS, target
+from virtnet.vf_ledger import find_vf, holders
+
+VFIO = "vfio-pci"
+
+log = logging.getLogger(__name__)
+
+
+class VfRelease:
+    """Follows the facts as they are read. Which VFs guests own is kept in a file: guests stop while no agent runs too.
+
+    Only VFs that a guest has had are ever reset; what somebody set on others by hand is theirs.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or settings.state() / "owned_vfs.json"
+        self._owned = self._read()
+
+    def follow(self, facts: HostFacts) -> HostFacts:
+        """Reset what was let go of since the last facts. The kernel tells of each reset, so new facts are read then.
+
+        While libvirtd is down nobody knows who owns what: nothing is done.
+        """
+        if facts.libvirt_error is not None:
+            return facts
+        owned = {vf.pci_address for pf in facts.links for vf in pf.vfs if any(one.now for one in holders(facts, vf))}
+        waiting = {address for address in self._owned - owned if not self._is_done_with(facts, address)}
+        if owned | waiting != self._owned:
+            self._owned = owned | waiting
+            self._write()
+        return facts
+
+    def _is_done_with(self, facts: HostFacts, address: str) -> bool:
+        found = find_vf(facts, address)
+        if found is None:  # the VF itself is gone
+            return True
+        pf, vf = found
+        if vf.driver == VFIO:
+            # Still on its way back to the host's driver, or on its way to the next guest, for which libvirt is setting
+            # its MAC address and VLAN at this moment.
+            return False
+        _reset(pf, vf)
+        return True
+
+    def _read(self) -> set[str]:
+        try:
+            return set(map(str, json.loads(self._path.read_text())))
+        except FileNotFoundError:
+            return set()
+        except (OSError, ValueError, TypeError) as error:
+            log.error("%s cannot be read: %s", self._path, error)
+            return set()
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(".new")
+        draft.write_text(json.dumps(sorted(self._owned)))
+        draft.replace(self._path)
+
+
+def _reset(pf: Link, vf: Vf) -> None:
+    """What cannot be set is said in the log; the ledger shows it where somebody wants it otherwise."""
+    try:
+        found = vf_attributes.read(pf.name).get(vf.index)
+    except (NoSuchLink, NetlinkError) as error:
+        log.warning("VF %d of %s cannot be looked at: %s", vf.index, pf.name, error)
+        return
+    if found is None:
+        return
+    wanted = DEFAULTS | (target(vf.wanted, None) if vf.wanted is not None else {})
+    told = {name: value for name, value in wanted.items() if found.value(name) is not None}
+    for values in groups(differing(found, told)):
+        try:
+            vf_attributes.set_values(pf.name, vf.index, values)
+        except (NoSuchLink, NetlinkError) as error:
+            log.warning("VF %d of %s keeps other values than %s: %s", vf.index, pf.name, values, error)
+        else:
+            log.info("VF %d of %s was let go of and has %s again", vf.index, pf.name, values)

@@ -1,0 +1,89 @@
+"""What is typed about a PF and its VFs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from kvmpanel.translation import sentence_of, translated
+from networks.field_errors import NOT_WHOLE, sentence_of_error
+from virtnet.facts import Link
+from virtnet.spec import Problem
+from virtnet.text import SpecError
+from virtnet.vf import LINK_STATES, VfAttributes
+
+
+class ProblemForm(forms.Form):
+    """A form that shows what stands in the way on the host beside its field, else above itself."""
+
+    def add_problems(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.add_error(problem.field if problem.field in self.fields else None, sentence_of(problem))
+
+
+class NumvfsForm(ProblemForm):
+    """How many VFs a PF has."""
+
+    numvfs = forms.IntegerField(
+        label=_("Number of VFs"), min_value=0, max_value=65535, error_messages={"invalid": translated(NOT_WHOLE)}
+    )
+
+    def __init__(self, pf: Link, data: Any = None) -> None:
+        super().__init__(data, initial={"numvfs": pf.numvfs or 0})
+        self.fields["numvfs"].help_text = gettext("0 to %(totalvfs)s. 0 takes all of them away.") % {
+            "totalvfs": pf.totalvfs
+        }
+
+
+class VfForm(ProblemForm):
+    """The attributes of one VF; an empty field wants nothing. After `is_valid()`, `attributes` is what is wanted."""
+
+    attributes: VfAttributes | None = None
+
+    def __init__(self, data: Any = None, wanted: VfAttributes | None = None) -> None:
+        shown = {name: _shown(value) for name, value in wanted.wanted().items()} if wanted is not None else {}
+        super().__init__(data, initial=shown)
+        for name, info in VfAttributes.model_fields.items():
+            self.fields[name] = _field(name, info)
+
+    def clean(self) -> dict[str, Any]:
+        given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
+        try:
+            wanted = VfAttributes.model_validate(given)
+        except ValidationError as error:
+            for found in error.errors():
+                cause = found.get("ctx", {}).get("error")
+                field = str(found["loc"][0]) if found["loc"] else ""
+                field = (cause.field if isinstance(cause, SpecError) else "") or field
+                if field not in self.errors:
+                    self.add_error(field or None, translated(sentence_of_error(found)))
+        else:
+            if not self.errors:
+                self.attributes = wanted
+        return given
+
+
+def _shown(value: str | int | bool) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def _field(name: str, info: FieldInfo) -> forms.Field:
+    common: dict[str, Any] = {
+        "label": gettext(info.title or ""),
+        "help_text": gettext(info.description or ""),
+        "required": False,
+    }
+    nothing = ("", gettext("As the driver has it"))
+    if name == "link_state":
+        return forms.ChoiceField(choices=[nothing, *((state, state) for state in LINK_STATES)], **common)
+    if name in {"spoofchk", "trust"}:
+        return forms.ChoiceField(choices=[nothing, ("on", gettext("on")), ("off", gettext("off"))], **common)
+    if name == "mac":
+        return forms.CharField(max_length=17, **common)
+    return forms.IntegerField(error_messages={"invalid": translated(NOT_WHOLE)}, **common)
