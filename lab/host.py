@@ -1,6 +1,8 @@
 """A KVM host of the lab: its own network, mounts, hostname, machine-id, libvirtd and guests on the shared kernel."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -55,7 +57,7 @@ class LabHost(LabMachine):
         links.add_address(self.namespace, UPLINK, lan)
         links.add_default_route(self.namespace, gateway)
         # A second cable into the same LAN, without an address and down, as an installer leaves a card that nobody uses.
-        links.add_cable((self.switch, f"{self.name}-eth1"), (self.namespace, FREE_UPLINK), master=LAN_BRIDGE)
+        links.add_cable((self.switch, f"{self.name}-{FREE_UPLINK}"), (self.namespace, FREE_UPLINK), master=LAN_BRIDGE)
         links.set_state(self.namespace, FREE_UPLINK, "down")
         machine_id = hashlib.sha256(f"{self.state.mark} {self.name}".encode()).hexdigest()[:32]
         files = {
@@ -95,6 +97,18 @@ class LabHost(LabMachine):
     def restart_libvirtd(self) -> None:
         self.stop_libvirtd()
         self.start_libvirtd()
+
+    @contextmanager
+    def reflecting_switch(self) -> Iterator[None]:
+        """The LAN's switch sends frames back to where they came from (hairpin), at both cables of this host."""
+        ports = (self.name, f"{self.name}-{FREE_UPLINK}")
+        for port in ports:
+            links.set_hairpin(self.switch, port, True)
+        try:
+            yield
+        finally:
+            for port in ports:
+                links.set_hairpin(self.switch, port, False)
 
     def cut_off(self) -> None:
         """Pull the cable out of eth0: its other end goes down, so the host sees no carrier."""

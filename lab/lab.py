@@ -114,9 +114,9 @@ class Lab:
     def machines(self) -> list[LabMachine]:
         return [self.internet, self.lan, self.router, self.panel, self.client, *self.hosts]
 
-    def probe(self, host: LabHost, bridge: str, name: str) -> Probe:
-        """A stand-in for a guest on `bridge` of `host`; to be used with `with`."""
-        return Probe(self.state, name, IPv4Address(0), host=host, bridge=bridge)
+    def probe(self, host: LabHost, link: str, name: str, source_mode: str | None = None) -> Probe:
+        """A stand-in for a guest on a bridge of `host`, or with a source_mode on a link by macvtap; for a `with`."""
+        return Probe(self.state, name, IPv4Address(0), host=host, link=link, source_mode=source_mode)
 
     def _lay_out(self, state: State) -> None:
         subnet = IPv4Network(state.subnet)

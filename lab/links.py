@@ -53,6 +53,33 @@ def add_tap(namespace: str, name: str, *, master: str) -> None:
         connection.link("set", index=index, state="up")
 
 
+def add_macvlan(link: tuple[str, str], end: tuple[str, str], *, mode: str) -> None:
+    """A macvlan over a link, each (namespace, link name), up; what a guest's macvtap is to the link.
+
+    mode: libvirt's word: bridge, vepa, private or passthrough.
+    """
+    descriptor = os.open(path(end[0]), os.O_RDONLY)
+    try:
+        with route(link[0]) as connection:
+            connection.link(
+                "add",
+                ifname=end[1],
+                kind="macvlan",
+                link=_index(connection, link[1]),
+                macvlan_mode=mode.replace("passthrough", "passthru"),
+                net_ns_fd=descriptor,
+            )
+    finally:
+        os.close(descriptor)
+    set_state(end[0], end[1], "up")
+
+
+def set_hairpin(namespace: str, port: str, on: bool) -> None:
+    """Whether a bridge sends frames back out of the port that they came in by, as a VEPA's switch does."""
+    with route(namespace) as connection:
+        connection.brport("set", index=_index(connection, port), mode=int(on))
+
+
 def add_address(namespace: str, link: str, address: IPv4Interface) -> None:
     with route(namespace) as connection:
         index = _index(connection, link)
@@ -74,6 +101,12 @@ def set_state(namespace: str, link: str, state: str) -> None:
     """state: "up" or "down"."""
     with route(namespace) as connection:
         connection.link("set", index=_index(connection, link), state=state)
+
+
+def is_up(namespace: str, link: str) -> bool:
+    """Whether somebody has set it up (IFF_UP)."""
+    with route(namespace) as connection:
+        return bool(connection.link("get", ifname=link)[0]["flags"] & 1)
 
 
 def delete(namespace: str, link: str) -> None:

@@ -13,8 +13,11 @@ from kvmpanel.translation import translated
 from networks.card_forms import FilterForm
 from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
+from networks.spec_form import form_field
+from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts
-from virtnet.interface import InterfaceSpec, Model
+from virtnet.interface import DirectSource, InterfaceSpec, Model
+from virtnet.text import SpecError
 
 
 class AttachForm(FilterForm):
@@ -32,19 +35,29 @@ class AttachForm(FilterForm):
 
     def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(facts, data, initial=initial)
-        # A network that does not run is offered too: the page says why it cannot be chosen yet.
+        # What cannot be chosen now is taken too when it is sent: the page says why, and so does the answer.
         choices = [(f"network:{one.name}", f"{one.name} ({mode_label(one.mode)})") for one in facts.networks]
-        self.fields["source"] = forms.ChoiceField(label=_("Network"), choices=choices)
+        choices += [(f"direct:{one.name}", one.name) for one in facts.links]
+        self.fields["source"] = forms.ChoiceField(label=_("Where to"), choices=choices)
+        about = DirectSource.model_fields
+        self.fields["mode"] = form_field(about["mode"])
+        self.fields["trust_guest_rx_filters"] = form_field(about["trust_guest_rx_filters"])
+
+    @property
+    def source_mode(self) -> SourceMode:
+        """The source mode that is chosen at present, for a card straight on a link."""
+        modes: tuple[SourceMode, ...] = get_args(SourceMode)
+        chosen = self["mode"].value()
+        return next((mode for mode in modes if mode == chosen), "bridge")
 
     def clean(self) -> dict[str, Any]:
         given = super().clean()
         if self.errors:
             return given
-        kind, _colon, name = given.pop("source").partition(":")
         try:
             self.interface = InterfaceSpec.model_validate(
                 {
-                    "source": {"type": kind, kind: name},
+                    "source": self._source(given),
                     "mac": given["mac"],
                     "model": given["model"],
                     "filter": self.wanted,
@@ -52,8 +65,17 @@ class AttachForm(FilterForm):
             )
         except ValidationError as error:
             for found in error.errors():
-                self.add_error(str(found["loc"][0]) if found["loc"] else None, translated(sentence_of_error(found)))
+                cause = found.get("ctx", {}).get("error")
+                field = cause.field if isinstance(cause, SpecError) and cause.field else next(iter(found["loc"]), None)
+                self.add_error(str(field) if field in self.fields else None, translated(sentence_of_error(found)))
         return given
+
+    def _source(self, given: dict[str, Any]) -> dict[str, Any]:
+        kind, _colon, name = given["source"].partition(":")
+        if kind == "network":
+            return {"type": kind, "network": name}
+        trust = given["trust_guest_rx_filters"]
+        return {"type": kind, "link": name, "mode": self.source_mode, "trust_guest_rx_filters": trust}
 
 
 class ChangeFilter(forms.Form):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kvmpanel.diff import DiffLine, diff
 from virtnet.actions import Action
-from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.forecast import Forecast, forecast
 from virtnet.modes import MODES, read_spec
 from virtnet.plan import plan
@@ -48,9 +48,16 @@ def as_script(commands: Iterable[str]) -> str:
 
 
 def spec_of(network: NetworkFacts) -> NetworkSpec | None:
-    """The spec of a network of the panel; for a foreign one the example of its mode, when that has only one."""
+    """The spec of a network of the panel; for a foreign one an example of its mode that is like it."""
     if network.spec is not None:
         return read_spec(network.spec)
     mode = MODES.get(network.mode)
-    examples = mode.examples() if mode is not None else ()
-    return examples[0] if len(examples) == 1 else None
+    return mode.like(network) if mode is not None else None
+
+
+def spec_of_card(facts: HostFacts, card: InterfaceFacts) -> NetworkSpec | None:
+    """A spec that reaches whom the card reaches; None where it cannot be told."""
+    if card.type == "network":
+        network = facts.network(card.source or "")
+        return spec_of(network) if network is not None else None
+    return next((spec for mode in MODES.values() if (spec := mode.like_card(card)) is not None), None)

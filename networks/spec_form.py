@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
+from uuid import UUID
 
 from django import forms
 from django.utils.translation import gettext
@@ -14,12 +16,12 @@ from pydantic_core import ErrorDetails
 
 from kvmpanel.translation import sentence_of, translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
-from virtnet.facts import HostFacts, Link, Vf
+from networks.offers import Offers, described, offers
+from virtnet.facts import HostFacts
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import SpecError
-from virtnet.vf_ledger import find_vf
 
 
 class _Ticks(forms.CheckboxSelectMultiple):
@@ -27,6 +29,10 @@ class _Ticks(forms.CheckboxSelectMultiple):
 
     def __init__(self) -> None:
         super().__init__(attrs={"class": "form-check-input"})
+
+
+# The row, and with it the UUID, is made when the person says so; until then previews and checks show this one.
+NO_UUID = UUID(int=0)
 
 
 class SpecForm(forms.Form):
@@ -70,9 +76,34 @@ class SpecForm(forms.Form):
             self.add_problems(self.spec.problems(facts, ref))
 
 
-def spec_form(spec_class: type[NetworkSpec], facts: HostFacts) -> type[SpecForm]:
-    """The form class of a mode, offering what this host has."""
-    fields = {name: _form_field(info, facts) for name, info in spec_class.model_fields.items() if name != "mode"}
+class LinkField(forms.ChoiceField):
+    """A link of the host. `withheld` says why the others are not offered.
+
+    One of those is taken all the same when it is sent: the spec says what is wrong with it, in better words.
+    """
+
+    def __init__(self, found: Offers, facts: HostFacts, chosen: str, *, empty: str, **kwargs: Any) -> None:
+        names = found.names if not chosen or chosen in found.names else (*found.names, chosen)
+        super().__init__(choices=[("", empty), *((name, described(facts, name)) for name in names)], **kwargs)
+        self.withheld = found.withheld
+
+    def valid_value(self, value: Any) -> bool:
+        return True
+
+
+def spec_form(
+    spec_class: type[NetworkSpec],
+    facts: HostFacts,
+    ref: NetworkRef | None = None,
+    typed: Mapping[str, Any] | None = None,
+) -> type[SpecForm]:
+    """The form class of a mode, offering what this host has for the network `ref`, or for a new one.
+
+    typed: what the form holds so far, because what a link can do depends on the other fields.
+    """
+    trial = _trial(spec_class, typed or {})
+    maker = _FieldMaker(facts, trial, ref or NetworkRef(uuid=NO_UUID, name=trial.name), typed or {})
+    fields = {name: maker.field(name, info) for name, info in spec_class.model_fields.items() if name != "mode"}
     return type(f"{spec_class.__name__}Form", (SpecForm,), {"spec_class": spec_class, **fields})
 
 
@@ -81,7 +112,45 @@ def initial_of(spec: NetworkSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude={"mode"})
 
 
-def _form_field(info: FieldInfo, facts: HostFacts) -> forms.Field:
+@dataclass(frozen=True)
+class _FieldMaker:
+    facts: HostFacts
+    trial: NetworkSpec
+    ref: NetworkRef
+    typed: Mapping[str, Any]
+
+    def field(self, name: str, info: FieldInfo) -> forms.Field:
+        offered = _offered(info)
+        if offered is None:
+            return form_field(info)
+        if get_origin(_plain_type(info.annotation)) is tuple:
+            choices = [(one, described(self.facts, one)) for one in getattr(self.facts, offered)]
+            return forms.MultipleChoiceField(choices=choices, widget=_Ticks, **_common(info))
+        found = offers(self.facts, getattr(self.facts, offered), lambda link: self._in_the_way(name, link))
+        none = gettext("None") if not info.is_required() else gettext("Choose…")
+        empty = gettext("This host has none") if not found.names and info.is_required() else none
+        chosen = str(self.typed.get(name) or "")
+        return LinkField(found, self.facts, chosen, empty=empty, **_common(info))
+
+    def _in_the_way(self, field: str, link: str) -> list[Problem]:
+        wanted = self.trial.model_copy(update={field: link})
+        return [problem for problem in wanted.problems(self.facts, self.ref) if problem.field == field]
+
+
+def _trial(spec_class: type[NetworkSpec], typed: Mapping[str, Any]) -> NetworkSpec:
+    """A whole spec as near as can be to what is typed: what is missing or wrong is as in the mode's example."""
+    example = spec_class.examples()[0]
+    given = {name: typed[name] for name in spec_class.model_fields if name != "mode" and typed.get(name)}
+    while given:
+        try:
+            return spec_class.model_validate({**example.model_dump(), **given})
+        except ValidationError as error:
+            wrong = {str(found["loc"][0]) for found in error.errors() if found["loc"]} & given.keys()
+            given = {name: value for name, value in given.items() if wrong and name not in wrong}
+    return example
+
+
+def _common(info: FieldInfo) -> dict[str, Any]:
     common: dict[str, Any] = {
         "label": gettext(info.title) if info.title else "",
         "help_text": gettext(info.description) if info.description else "",
@@ -89,14 +158,12 @@ def _form_field(info: FieldInfo, facts: HostFacts) -> forms.Field:
     }
     if not info.is_required():
         common["initial"] = info.default
-    offered = _offered(info)
-    if offered is not None:
-        choices = [(name, _described(facts, name)) for name in getattr(facts, offered)]
-        if get_origin(_plain_type(info.annotation)) is tuple:
-            return forms.MultipleChoiceField(choices=choices, widget=_Ticks, **common)
-        none = gettext("None") if not info.is_required() else gettext("Choose…")
-        empty = gettext("This host has none") if not choices and info.is_required() else none
-        return forms.ChoiceField(choices=[("", empty), *choices], **common)
+    return common
+
+
+def form_field(info: FieldInfo) -> forms.Field:
+    """The field of a form for a field of a spec that is no link of the host."""
+    common = _common(info)
     plain = _plain_type(info.annotation)
     if get_origin(plain) is Literal:
         return forms.ChoiceField(choices=[(name, name) for name in get_args(plain)], **common)
@@ -120,30 +187,3 @@ def _plain_type(annotation: Any) -> Any:
     if get_origin(annotation) in (types.UnionType, Union):
         return _plain_type(next(one for one in get_args(annotation) if one is not types.NoneType))
     return _plain_type(annotation.__origin__) if hasattr(annotation, "__metadata__") else annotation
-
-
-def _described(facts: HostFacts, name: str) -> str:
-    """A link with what helps to choose it: its state, speed, and the default route."""
-    if (found := find_vf(facts, name)) is not None:
-        return _described_vf(*found)
-    link = facts.link(name)
-    if link is None:
-        return name
-    said = [link.operstate] if link.operstate else []
-    if link.speed:
-        said.append(_speed(link))
-    if link.totalvfs:
-        said.append(gettext("at most %(totalvfs)s VFs") % {"totalvfs": link.totalvfs})
-    if facts.default_route_dev == name:
-        said.append(gettext("default route"))
-    return f"{name} ({', '.join(said)})" if said else name
-
-
-def _described_vf(pf: Link, vf: Vf) -> str:
-    said = f"{vf.pci_address}, {vf.driver}" if vf.driver else vf.pci_address
-    return gettext("VF %(vf)s of %(pf)s (%(about)s)") % {"vf": vf.index, "pf": pf.name, "about": said}
-
-
-def _speed(link: Link) -> str:
-    speed = link.speed or 0
-    return f"{speed / 1000:g} Gbit/s" if speed >= 1000 else f"{speed} Mbit/s"

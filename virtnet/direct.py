@@ -134,7 +134,11 @@ def _in_a_pool(facts: HostFacts, link: Link, field: str) -> list[Problem]:
 
 def _is_the_host_s(facts: HostFacts, link: Link, field: str) -> list[Problem]:
     """A guest that owns the link takes it from the host."""
-    if links.default_route_on(facts, link.name):
+    if link.name == facts.way_to_panel:
+        sentence = text(
+            "%(link)s is this host's way to the panel: a guest that owns it would cut the host off.", link=link.name
+        )
+    elif links.default_route_on(facts, link.name):
         sentence = text(
             "%(link)s carries this host's default route: a guest that owns it would cut the host off.", link=link.name
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal
 from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict
 
-from virtnet.facts import HostFacts
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.fields import NetworkName
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
@@ -33,6 +33,7 @@ class Answer:
 
     reachable: Literal["yes", "no", "depends"]
     because: Text
+    measured_by: str | None = None  # the test that shows it with packets of a guest, as pytest names it
 
 
 def yes(because: Text) -> Answer:
@@ -60,6 +61,10 @@ class Reachability:
     def rows(self) -> list[tuple[str, Answer]]:
         """The cells in order, each with its name, e.g. ("guest_to_host", Answer(...))."""
         return [(cell.name, getattr(self, cell.name)) for cell in fields(self)]
+
+    def measured_by(self, test: str) -> Reachability:
+        """The same, each cell shown by that test, e.g. "tests/lab/test_nat.py::test_who_reaches_whom"."""
+        return Reachability(**{cell: replace(answer, measured_by=test) for cell, answer in self.rows()})
 
 
 class NetworkSpec(BaseModel):
@@ -103,6 +108,25 @@ class NetworkSpec(BaseModel):
     def effect(self) -> Text:
         """In one sentence what this very spec means."""
         return self.summary
+
+    def caution(self) -> Text | None:
+        """What a person must know before the choice, because it would surprise them after it; None for no surprise."""
+        return None
+
+    def made_up_by(self) -> str | None:
+        """The mode of a second card that makes up for what `caution` says; None where none does."""
+        return None
+
+    @classmethod
+    def like(cls, network: NetworkFacts) -> NetworkSpec | None:
+        """An example that reaches whom a found network of this mode reaches; None where it cannot be told."""
+        examples = cls.examples()
+        return examples[0] if len(examples) == 1 else None
+
+    @classmethod
+    def like_card(cls, card: InterfaceFacts) -> NetworkSpec | None:
+        """The same for a card that is plugged into no network; None for a card of another mode."""
+        return None
 
     @classmethod
     def matches(cls, network: ET.Element) -> bool:

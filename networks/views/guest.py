@@ -15,15 +15,18 @@ from kvmpanel.requests import PanelRequest
 from kvmpanel.translation import sentence_of
 from networks import operations
 from networks.card_forms import stock_filters
+from networks.cards import cards_of, second_card
 from networks.forms import AttachForm
-from networks.models import Change, Network
-from networks.preview import preview, spec_of
+from networks.models import Change
+from networks.offers import described, offers
+from networks.preview import preview, spec_of, spec_of_card
 from networks.protection import protections
 from networks.views.change import listed
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
+from virtnet import direct
 from virtnet.actions import AttachInterface, DetachInterface
-from virtnet.facts import DomainFacts, HostFacts
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
 from virtnet.refs import DomainRef
 from virtnet.spec import Problem
 
@@ -41,18 +44,19 @@ def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
             raise Http404
         gone = {"section": SECTION, "host": host, "name": changes[0].domain_name, "changes": changes[:20]}
         return render(request, "networks/guest_gone.html", gone)
-    networks = Network.objects.filter(host=host, removed_at=None).values_list("name", "pk")
-    pages = dict(networks)
+    cards = cards_of(host, facts, domain)
+    may = may_change(request.user) and host.is_active
+    lacking = second_card(facts, cards)
     context = {
         "section": SECTION,
         "host": host,
         "guest": domain,
-        "cards": [
-            (card, pages.get(card.source or "") if card.type == "network" else None) for card in domain.interfaces
-        ],
+        "cards": cards,
+        "lacking": lacking,
+        "mac": operations.free_mac() if may and lacking is not None and lacking.networks else "",
         "protections": protections(facts, domain),
         "changes": changes[:20],
-        "may_change": may_change(request.user) and host.is_active,
+        "may_change": may,
     }
     template = "networks/guest.html#body" if request.htmx else "networks/guest.html"
     return render(request, template, context)
@@ -60,11 +64,12 @@ def guest(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
-    """A card more. POST with `step=preview` only checks."""
+    """A card more. `?source=` chooses beforehand; POST with `step=preview` only checks."""
     host = load_host(request.user, name)
     user = check_may_change(request.user)
     facts, domain = find_guest(host, uuid)
-    form = AttachForm(facts, request.POST or None, initial={"mac": operations.free_mac(), "model": "virtio"})
+    begin = {"mac": operations.free_mac(), "model": "virtio", "source": request.GET.get("source", "")}
+    form = AttachForm(facts, request.POST or None, initial=begin)
     seen = None
     if request.method == "POST" and form.is_valid() and form.interface is not None:
         seen = preview(AttachInterface(domain=guest_ref(domain), interface=form.interface), facts)
@@ -86,6 +91,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
         "networks": [(f"network:{network.name}", network, spec_of(network)) for network in facts.networks],
         "chosen": form["source"].value(),
         "stock": stock_filters(facts),
+        **_links(facts, domain, form),
         "preview": seen,
     }
     template = "networks/attach.html#card" if request.htmx else "networks/attach.html"
@@ -119,6 +125,21 @@ def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> 
         "problems": problems,
     }
     return render(request, "networks/detach.html", context)
+
+
+def _links(facts: HostFacts, domain: DomainFacts, form: AttachForm) -> dict[str, object]:
+    """The host's links for a card straight on one: offered or not, by the source mode that is chosen."""
+    card = (domain.uuid, form["mac"].value())
+    mode = form.source_mode
+    found = offers(facts, facts.uplinks, lambda link: direct.in_the_way(facts, link, mode, field="source", card=card))
+    kind, _colon, name = (form["source"].value() or "").partition(":")
+    names = found.names if kind != "direct" or name in found.names else (*found.names, name)
+    like = InterfaceFacts(mac="", type="direct", source_mode=mode)
+    return {
+        "links": [(f"direct:{name}", described(facts, name)) for name in names],
+        "withheld": found.withheld,
+        "by_link": spec_of_card(facts, like),
+    }
 
 
 def load_host(user: User | AnonymousUser, name: str) -> Host:

@@ -13,7 +13,7 @@ from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.models import Network
 from networks.preview import preview
-from networks.spec_form import SpecForm, initial_of, spec_form
+from networks.spec_form import NO_UUID, SpecForm, initial_of, spec_form
 from networks.views.modes import one_of_each
 from team.permissions import check_may_change, visible
 from virtnet.actions import DefineNetwork, UpdateNetwork
@@ -23,9 +23,6 @@ from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec
 
 SECTION = "hosts"
-
-# The row, and with it the UUID, is made when the person says so; until then the preview shows this one.
-_NO_UUID = UUID(int=0)
 
 
 @require_safe
@@ -45,11 +42,13 @@ def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
     if mode not in MODES:
         raise Http404
     spec_class, facts = MODES[mode], host.read_facts()
-    form_class = spec_form(spec_class, facts)
+    # What is suggested is shown as typed, so that its preview is there at once; nothing is red before it is wrong.
+    suggested = spec_class.suggest(facts)
+    form_class = spec_form(spec_class, facts, typed=request.POST or suggested)
+    form = form_class(request.POST or None, initial=suggested)
     if request.method == "POST":
-        form = form_class(request.POST)
         if form.is_valid() and form.spec is not None:
-            form.check_on(facts, NetworkRef(uuid=_NO_UUID, name=form.spec.name))
+            form.check_on(facts, NetworkRef(uuid=NO_UUID, name=form.spec.name))
         if form.is_valid() and form.spec is not None and not _is_preview(request):
             try:
                 change = operations.define_network(host, form.spec, by=user)
@@ -57,9 +56,6 @@ def new_network(request: PanelRequest, name: str, mode: str) -> HttpResponse:
                 form.add_problems(refused.problems)
             else:
                 return redirect("change", pk=change.pk)
-    else:
-        # What is suggested is shown as typed, so that its preview is there at once; nothing is red before it is wrong.
-        form = form_class(initial=spec_class.suggest(facts))
     context = {
         "section": SECTION,
         "host": host,
@@ -82,10 +78,9 @@ def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     if spec is None or network.removed_at is not None:
         raise Http404
     spec_class, facts = MODES[network.mode], network.host.read_facts()
-    form_class = spec_form(spec_class, facts)
-    form = form_class(request.POST or None, initial=initial_of(spec))
+    ref, now = NetworkRef(uuid=network.uuid, name=network.name), initial_of(spec)
+    form = spec_form(spec_class, facts, ref, request.POST or now)(request.POST or None, initial=now)
     form.fields["name"].disabled = True
-    ref = NetworkRef(uuid=network.uuid, name=network.name)
     if request.method == "POST" and form.is_valid() and form.spec is not None:
         form.check_on(facts, ref)
         if form.is_valid() and not _is_preview(request):
@@ -130,4 +125,4 @@ def _preview(form: SpecForm, facts: HostFacts) -> object:
     spec = _spec(form)
     if spec is None:
         return None
-    return preview(DefineNetwork(network=NetworkRef(uuid=_NO_UUID, name=spec.name), spec=spec), facts)
+    return preview(DefineNetwork(network=NetworkRef(uuid=NO_UUID, name=spec.name), spec=spec), facts)

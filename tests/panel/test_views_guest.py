@@ -14,7 +14,9 @@ from team.models import User
 from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface, DetachInterface
-from virtnet.interface import InterfaceSpec, NetworkSource
+from virtnet.direct import SourceMode
+from virtnet.facts import DomainFacts, InterfaceFacts, NetworkFacts
+from virtnet.interface import DirectSource, InterfaceSpec, NetworkSource
 
 WEB = f"/hosts/kvm1/guests/{WEB_GUEST}/"
 DB = f"/hosts/kvm1/guests/{DB_GUEST}/"
@@ -27,7 +29,7 @@ ON_LAB = InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE)
 def test_it_shows_the_guest_and_its_cards(viewer_client: Client, host: Host) -> None:
     page = Page(viewer_client.get(WEB))
     assert "web running" in page.words
-    assert f"{WEB_MAC} default 192.168.122.50/24 (lease) virtio vnet0 now and after a restart" in page.words
+    assert f"{WEB_MAC} default NAT 192.168.122.50/24 (lease) virtio vnet0 now and after a restart" in page.words
     assert f"/networks/{Network.objects.get(name='default').pk}/" in page.links
 
 
@@ -191,3 +193,160 @@ def test_a_spec_of_the_host_that_cannot_be_read_breaks_no_page(operator_client: 
     default = Network.objects.get(name="default")
     for address in ("/", "/hosts/kvm1/", ATTACH, f"/networks/{default.pk}/", "/hosts/kvm1/networks/new/nat/"):
         assert operator_client.get(address).status_code == 200, address
+
+
+def macvtap_guest(source_mode: str = "bridge", *more: InterfaceFacts) -> DomainFacts:
+    """A running guest with a card straight on eth0, or on eth1 in passthrough."""
+    link = "eth1" if source_mode == "passthrough" else "eth0"
+    card = InterfaceFacts(mac=WEB_MAC, type="direct", source=link, source_mode=source_mode, target="macvtap0")
+    return DomainFacts(name="web", uuid=WEB_GUEST, state="running", interfaces=(card, *more))
+
+
+def host_with(*guests: DomainFacts, stopped: bool = False) -> Host:
+    facts = host_facts(domains=guests)
+    networks = tuple(one.model_copy(update={"active": not stopped}) for one in facts.networks)
+    return make_host("kvm1", facts=facts.model_copy(update={"networks": networks}))
+
+
+def test_a_card_straight_on_a_link_is_shown_with_its_link_source_mode_and_macvtap(viewer_client: Client) -> None:
+    host_with(macvtap_guest("vepa"))
+    assert f"{WEB_MAC} eth0 macvtap, vepa – – macvtap0 now" in Page(viewer_client.get(WEB)).words
+
+
+def test_one_click_gives_a_macvtap_guest_a_second_card_by_which_it_reaches_its_host(operator_client: Client) -> None:
+    host_with(macvtap_guest())
+    page = Page(operator_client.get(WEB))
+    assert "Guest and host cannot reach each other over macvtap" in page.words
+    assert "Add a second card on lab" in page.words
+    answer = operator_client.post(ATTACH, page.form(ATTACH).values | {"step": "ask"})
+    change = Change.objects.get()
+    assert answer["Location"] == f"/changes/{change.pk}/"
+    action = change.read_action()
+    assert isinstance(action, AttachInterface)
+    assert action.interface.source == ON_LAB.source
+    assert action.interface.mac.startswith("52:54:00:")
+
+
+def test_where_there_is_no_host_only_network_that_runs_it_leads_to_making_one(operator_client: Client) -> None:
+    host_with(macvtap_guest(), stopped=True)
+    page = Page(operator_client.get(WEB))
+    assert "Make a network for it: Host-only" in page.words
+    assert "/hosts/kvm1/networks/new/host-only/" in page.links
+
+
+def test_a_viewer_reads_that_host_and_guest_cannot_talk_and_has_no_button(viewer_client: Client) -> None:
+    host_with(macvtap_guest())
+    page = Page(viewer_client.get(WEB))
+    assert "Guest and host cannot reach each other over macvtap" in page.words
+    assert "Add a second card" not in page.words
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        InterfaceFacts(mac=FREE, type="network", source="lab"),
+        InterfaceFacts(mac=FREE, type="network", source="default"),
+        InterfaceFacts(mac=FREE, type="bridge", source="br0"),
+    ],
+    ids=lambda card: str(card.source),
+)
+def test_a_guest_that_has_a_second_card_is_not_told(operator_client: Client, second: InterfaceFacts) -> None:
+    host_with(macvtap_guest("bridge", second))
+    assert "Add a second card" not in Page(operator_client.get(WEB)).words
+
+
+def test_a_card_on_a_macvtap_network_that_others_made_is_told_too(operator_client: Client) -> None:
+    xml = "<network><name>voip</name><forward mode='private'><interface dev='eth0'/></forward></network>"
+    voip = NetworkFacts(name="voip", uuid=uuid4(), active=True, mode="macvtap", devs=("eth0",), xml=xml)
+    facts = host_facts(domains=(web_guest("voip"),))
+    make_host("kvm1", facts=facts.model_copy(update={"networks": (*facts.networks, voip)}))
+    page = Page(operator_client.get(WEB))
+    assert f"{WEB_MAC} voip macvtap, private" in page.words
+    assert "Add a second card on lab" in page.words
+
+
+def test_it_says_before_the_choice_what_macvtap_means(operator_client: Client, host: Host) -> None:
+    page = Page(operator_client.get(ATTACH))
+    before, _, after = page.words.partition("A link of this host (macvtap)")
+    assert "A network of this host" in before
+    assert after.startswith(
+        " Guest and host cannot reach each other over macvtap: the link hands the guest's frames to"
+    )
+    assert "IPv6 and multicast need it." in after
+    assert "only for guests that you trust" in after
+    assert "Internet: depends Host: no LAN: yes LAN → guest: yes Guest ↔ guest: yes" in after
+
+
+def test_it_offers_the_links_that_lead_out_and_says_why_not_the_others(operator_client: Client, host: Host) -> None:
+    page = Page(operator_client.get(ATTACH))
+    offered = [given["value"] for tag, given in page.tags if given.get("name") == "source"]
+    assert [value for value in offered if value.startswith("direct:")] == ["direct:eth0", "direct:eth1"]
+    assert "eth0 (UP, 1 Gbit/s, MTU 1500, default route)" in page.words
+    assert "Not offered: virbr0, virbr1 virbr0 virbr0 is a bridge. virbr1 virbr1 is a bridge." in page.words
+
+
+def test_passthrough_is_not_offered_on_the_host_s_own_way_out(operator_client: Client, host: Host) -> None:
+    typed = {"source": "direct:eth1", "mode": "passthrough", "model": "virtio", "mac": FREE, "step": "preview"}
+    page = Page(operator_client.post(ATTACH, typed))
+    offered = [given["value"] for tag, given in page.tags if given.get("name") == "source"]
+    assert "direct:eth0" not in offered
+    assert "eth0 carries this host's default route: a guest that owns it would cut the host off." in page.words
+    assert "virsh attach-device web card.xml --persistent" in page.words
+    assert "The guest takes the whole link from the host." in page.words
+
+
+def test_passthrough_of_the_host_s_own_way_out_is_refused_with_the_remedy(operator_client: Client, host: Host) -> None:
+    typed = {"source": "direct:eth0", "mode": "passthrough", "model": "virtio", "mac": FREE, "step": "ask"}
+    page = Page(operator_client.post(ATTACH, typed))
+    assert "Choose a link that the host does not use, or the source mode bridge." in page.words
+    assert page.form(ATTACH).values["source"] == "direct:eth0"
+    assert not Change.objects.exists()
+
+
+def test_a_link_that_another_guest_has_in_passthrough_is_not_offered(operator_client: Client) -> None:
+    host_with(macvtap_guest("passthrough"), DomainFacts(name="db", uuid=DB_GUEST, state="shut off"))
+    page = Page(operator_client.get(f"{DB}attach/"))
+    assert "direct:eth1" not in [given.get("value") for _, given in page.tags]
+    assert f"eth1 carries the card {WEB_MAC} of web, and passthrough needs a link for itself." in page.words
+
+
+@pytest.mark.parametrize("mode", ["bridge", "vepa", "private"])
+def test_it_sends_a_card_straight_on_a_link(operator_client: Client, host: Host, mode: SourceMode) -> None:
+    typed = {"source": "direct:eth0", "mode": mode, "trust_guest_rx_filters": "on", "model": "virtio", "mac": FREE}
+    operator_client.post(ATTACH, {**typed, "step": "ask"})
+    change = Change.objects.get()
+    action = change.read_action()
+    assert isinstance(action, AttachInterface)
+    assert action.interface.source == DirectSource(link="eth0", mode=mode, trust_guest_rx_filters=True)
+    assert str(change.title()) == f"Plug web into the link eth0 (macvtap, {mode})"
+    assert change.network is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"source": "direct:eth9"}, "Select a valid choice."),
+        ({"mode": "hub"}, "Select a valid choice."),
+        ({"model": "e1000e"}, "Only a virtio card tells the host which frames its guest listens to."),
+    ],
+)
+def test_it_says_what_is_wrong_with_a_card_on_a_link(
+    operator_client: Client, host: Host, wrong: dict[str, str], sentence: str
+) -> None:
+    typed = {"source": "direct:eth0", "mode": "bridge", "trust_guest_rx_filters": "on", "model": "virtio", "mac": FREE}
+    assert sentence in Page(operator_client.post(ATTACH, typed | wrong)).words
+    assert not Change.objects.exists()
+
+
+def test_a_link_to_the_page_chooses_beforehand(operator_client: Client, host: Host) -> None:
+    assert Page(operator_client.get(f"{ATTACH}?source=network:lab")).form(ATTACH).values["source"] == "network:lab"
+    assert operator_client.get(f"{ATTACH}?source=nowhere").status_code == 200
+
+
+def test_a_card_of_the_first_version_is_still_told_in_the_history(viewer_client: Client, operator: User) -> None:
+    host = make_host("kvm1")
+    change = operations.attach_interface(host, web_guest(), ON_LAB, by=operator)
+    former = {"network": "lab", "mac": FREE, "model": "virtio"}
+    Change.objects.filter(pk=change.pk).update(action=change.action | {"interface": former})
+    assert "Plug web into the network lab olga" in Page(viewer_client.get(WEB)).words
+    assert "Plug web into the network lab" in Page(viewer_client.get(f"/changes/{change.pk}/")).words

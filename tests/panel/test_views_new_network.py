@@ -242,3 +242,58 @@ def test_other_methods_are_refused(operator_client: Client, host: Host) -> None:
     assert operator_client.post("/hosts/kvm1/networks/new/").status_code == 405
     assert operator_client.delete(NEW).status_code == 405
     assert operator_client.put(f"/networks/{lab().pk}/edit/").status_code == 405
+
+
+MACVTAP = "/hosts/kvm1/networks/new/macvtap/"
+
+
+def uplinks(page: Page) -> list[str]:
+    """What the choice of the uplink offers."""
+    start = page.tags.index(next(one for one in page.tags if one[1].get("id") == "id_uplink"))
+    names: list[str] = []
+    for tag, given in page.tags[start + 1 :]:
+        if tag != "option":
+            break
+        names.append(given["value"])
+    return names
+
+
+def test_it_offers_links_that_fit_and_says_why_not_the_others(operator_client: Client, host: Host) -> None:
+    page = Page(operator_client.get(MACVTAP))
+    assert uplinks(page) == ["", "eth0", "eth1"]
+    assert "Not offered: virbr0, virbr1 virbr0 virbr0 is a bridge. virbr1 virbr1 is a bridge." in page.words
+
+
+def test_what_is_offered_follows_the_other_fields(operator_client: Client, host: Host) -> None:
+    typed = {"name": "voip", "uplink": "", "source_mode": "passthrough", "step": "preview"}
+    page = Page(operator_client.post(MACVTAP, typed))
+    assert uplinks(page) == ["", "eth1"]
+    assert "eth0 carries this host's default route: a guest that owns it would cut the host off." in page.words
+
+
+def test_a_link_that_is_not_offered_is_refused_with_the_remedy_and_stays_chosen(
+    operator_client: Client, host: Host
+) -> None:
+    typed = {"name": "voip", "uplink": "eth0", "source_mode": "passthrough", "step": "ask"}
+    page = Page(operator_client.post(MACVTAP, typed))
+    assert "Choose a link that the host does not use, or the source mode bridge." in page.words
+    assert page.form(MACVTAP).values["uplink"] == "eth0"
+    assert not Change.objects.exists()
+
+
+@pytest.mark.parametrize("source_mode", ["bridge", "vepa", "private"])
+def test_it_says_before_the_choice_that_host_and_guest_cannot_talk(
+    operator_client: Client, host: Host, source_mode: str
+) -> None:
+    typed = {"name": "voip", "uplink": "eth1", "source_mode": source_mode, "step": "preview"}
+    for page in (Page(operator_client.get(MACVTAP)), Page(operator_client.post(MACVTAP, typed))):
+        assert "Guest and host cannot reach each other over macvtap: the link hands the guest's frames to" in page.words
+    assert "Guest and host cannot" in Page(operator_client.get("/hosts/kvm1/networks/new/")).words
+
+
+def test_the_network_s_own_uplink_is_offered_when_it_is_edited(operator_client: Client, host: Host) -> None:
+    typed = {"name": "voip", "uplink": "eth1", "source_mode": "passthrough", "step": "ask"}
+    operator_client.post(MACVTAP, typed)
+    network = Network.objects.get(name="voip")
+    page = Page(operator_client.get(f"/networks/{network.pk}/edit/"))
+    assert page.form(f"/networks/{network.pk}/edit/").values["uplink"] == "eth1"

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, ip_network
 from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
-from tests.virtnet.samples import CASES, MACVTAP, OFFICE, host, host_with, link, network, office, said
+from tests.virtnet.samples import CASES, MAC, MACVTAP, OFFICE, host, host_with, link, network, office, said
 from virtnet.direct import SourceMode
-from virtnet.facts import HostFacts, Route
+from virtnet.facts import HostFacts, InterfaceFacts, Route
+from virtnet.modes import MODES
 from virtnet.modes.macvtap import Macvtap
 
 SOURCE_MODES: tuple[SourceMode, ...] = get_args(SourceMode)
@@ -111,14 +112,19 @@ def test_odd_facts_are_no_obstacle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source_mode", "between_guests"),
-    [("bridge", "yes"), ("vepa", "depends"), ("private", "no"), ("passthrough", "depends")],
+    ("source_mode", "with_the_host", "between_guests"),
+    [
+        ("bridge", "no", "yes"),
+        ("vepa", "depends", "depends"),
+        ("private", "no", "no"),
+        ("passthrough", "depends", "depends"),
+    ],
 )
-def test_who_reaches_whom(source_mode: SourceMode, between_guests: str) -> None:
+def test_who_reaches_whom(source_mode: SourceMode, with_the_host: str, between_guests: str) -> None:
     reachability = MACVTAP.model_copy(update={"source_mode": source_mode}).reachability()
     assert {cell: answer.reachable for cell, answer in reachability.rows()} == {
         "guest_to_internet": "depends",
-        "guest_to_host": "no",
+        "guest_to_host": with_the_host,
         "guest_to_lan": "yes",
         "lan_to_guest": "yes",
         "guest_to_guest": between_guests,
@@ -138,8 +144,63 @@ def test_vepa_names_the_switch_as_the_reason_towards_the_host() -> None:
     assert "switch" in str(CASES["macvtap-vepa"].reachability().guest_to_host.because)
 
 
-def test_it_says_before_the_choice_that_host_and_guest_cannot_talk() -> None:
+@pytest.mark.parametrize("source_mode", SOURCE_MODES)
+def test_it_says_before_the_choice_that_host_and_guest_cannot_talk_and_what_makes_up_for_it(
+    source_mode: SourceMode,
+) -> None:
+    spec = MACVTAP.model_copy(update={"source_mode": source_mode})
     assert str(Macvtap.bad[0]).startswith("Host and guest cannot talk")
+    assert "second card on a host-only network" in str(spec.caution())
+    assert spec.made_up_by() in MODES
+
+
+@pytest.mark.parametrize("source_mode", SOURCE_MODES)
+def test_a_found_network_or_card_is_like_the_example_of_its_source_mode(source_mode: SourceMode) -> None:
+    found = network("voip", "macvtap", xml=f"<network><forward mode='{source_mode}' dev='eth1'/></network>")
+    card = InterfaceFacts(mac=MAC, type="direct", source="eth1", source_mode=source_mode)
+    for like in (Macvtap.like(found), Macvtap.like_card(card)):
+        assert like is not None
+        assert like.source_mode == source_mode
+    assert Macvtap.like(network("voip", "macvtap")) is None
+    assert Macvtap.like_card(card.model_copy(update={"type": "bridge"})) is None
+
+
+def test_passthrough_refuses_the_way_to_the_panel_and_a_link_with_a_route_or_a_vlan() -> None:
+    way = host(way_to_panel="eth1")
+    routed = host(
+        routes=(Route(dst=ip_network("10.9.0.0/16"), dev="eth1"), Route(dst=ip_network("fe80::/64"), dev="eth1"))
+    )
+    vlan = host_with(link("eth1.7", kind="vlan", parent="eth1"))
+    assert [said(PASSTHROUGH.problems(facts, OFFICE)) for facts in (way, routed, vlan)] == [
+        [("uplink", "eth1 is this host's way to the panel: a guest that owns it would cut the host off.")],
+        [("uplink", "eth1 carries this host's route to 10.9.0.0/16, and passthrough gives the link to one guest.")],
+        [("uplink", "eth1.7 stands on eth1, and passthrough gives the link to one guest.")],
+    ]
+    assert [MACVTAP.problems(facts, OFFICE) for facts in (way, routed, vlan)] == [[], [], []]
+
+
+def test_it_refuses_a_bridge_and_leads_to_the_mode_for_it() -> None:
+    (problem,) = on("br0").problems(host(), OFFICE)
+    assert str(problem.text) == "br0 is a bridge."
+    assert str(problem.fix) == "Choose a Bridge network on it: by that the guests reach the host too."
+
+
+def test_a_vf_is_a_good_link_for_passthrough_unless_a_pool_hands_it_out() -> None:
+    spec = PASSTHROUGH.model_copy(update={"uplink": "ens1f0v0"})
+    assert spec.problems(host(), OFFICE) == []
+    xml = "<network><forward mode='hostdev' managed='yes'><pf dev='ens1f0'/></forward></network>"
+    facts = host(networks=(network("fast", "sriov", devs=("ens1f0",), xml=xml),))
+    assert said(spec.problems(facts, OFFICE)) == [
+        ("uplink", "ens1f0v0 is a VF of ens1f0, and the network fast hands those out.")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
+def test_passthrough_refuses_a_link_under_somebody_else_s_macvlan(kind: str) -> None:
+    facts = host_with(link("mac0", kind=kind, parent="eth1"))
+    assert said(PASSTHROUGH.problems(facts, OFFICE)) == [
+        ("uplink", "mac0 stands on eth1, and passthrough needs a link for itself.")
+    ]
 
 
 def test_libvirt_s_default_is_not_ours() -> None:

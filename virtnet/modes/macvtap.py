@@ -15,7 +15,7 @@ from pydantic import Field
 
 from virtnet import checks, direct, hops, network_xml, suggestions
 from virtnet.direct import SourceMode
-from virtnet.facts import HostFacts
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.fields import Uplink
 from virtnet.host import Host
 from virtnet.refs import NetworkRef
@@ -38,7 +38,12 @@ class Macvtap(NetworkSpec):
     bad: ClassVar[tuple[Text, ...]] = (
         text("Host and guest cannot talk: give the guest a second card on a host-only network where they must."),
         text("No DHCP of libvirt, no firewall of the host and no nwfilter on this card."),
-        text("Not over Wi-Fi, and the MTU is the uplink's."),
+        text("Not over Wi-Fi."),
+        text(
+            "The MTU is the uplink's: libvirt refuses <mtu> here and tells the guest nothing, so one that is not 1500 "
+            "must be set inside the guest."
+        ),
+        text("libvirt refuses <bandwidth> for the whole network, and VLAN tags except in passthrough over a VF."),
     )
     suits: ClassVar[Text] = text("Guests that move much data and never talk to their host: VoIP, streaming.")
     performance: ClassVar[Text] = text("Very high")
@@ -70,6 +75,34 @@ class Macvtap(NetworkSpec):
     def title(self) -> Text:
         return text("macvtap, %(source_mode)s", source_mode=self.source_mode)
 
+    def caution(self) -> Text:
+        if self.source_mode == "passthrough":
+            return text(
+                "The guest takes the whole link from the host. Guest and host reach each other only through the LAN, "
+                "where the host has another link in it. Where they must talk in any case, give the guest a second card "
+                "on a host-only network."
+            )
+        return text(
+            "Guest and host cannot reach each other over macvtap: the link hands the guest's frames to the wire and "
+            "never to the host that owns it. Where they must talk, for backups or monitoring by the host, give the "
+            "guest a second card on a host-only network."
+        )
+
+    def made_up_by(self) -> str:
+        return "host-only"
+
+    @classmethod
+    def like(cls, network: NetworkFacts) -> Macvtap | None:
+        return cls._example(network_xml.forward_mode_of(network.xml))
+
+    @classmethod
+    def like_card(cls, card: InterfaceFacts) -> Macvtap | None:
+        return cls._example(card.source_mode) if card.type == "direct" else None
+
+    @classmethod
+    def _example(cls, source_mode: str | None) -> Macvtap | None:
+        return next((example for example in cls.examples() if example.source_mode == source_mode), None)
+
     def effect(self) -> Text:
         return self.source_modes[self.source_mode]
 
@@ -92,16 +125,25 @@ class Macvtap(NetworkSpec):
             "private": no(text("Private mode drops frames between guests.")),
             "passthrough": depends(text("Each guest has an uplink of its own; the LAN joins them or does not.")),
         }
-        past_the_host = no(text("macvtap hands frames to the wire, never to the host that owns the uplink."))
-        if self.source_mode == "vepa":
-            past_the_host = no(text("All frames go out to the switch; only one that sends them back joins the two."))
+        past_the_host = no(
+            text(
+                "macvtap hands frames to the wire, never to the host that owns the uplink; a switch that sends them "
+                "back would join the two."
+            )
+        )
+        with_the_host: dict[SourceMode, Answer] = {
+            "bridge": past_the_host,
+            "vepa": depends(text("All frames go out to the switch; only one that sends them back joins the two.")),
+            "private": past_the_host,
+            "passthrough": depends(text("Only through the LAN, where the host has another link in it.")),
+        }
         return Reachability(
             guest_to_internet=depends(text("Through the LAN's router, like every machine there.")),
-            guest_to_host=past_the_host,
+            guest_to_host=with_the_host[self.source_mode],
             guest_to_lan=yes(text("Frames leave by the uplink with the guest's own MAC address.")),
             lan_to_guest=yes(text("The guest's MAC address answers on the uplink.")),
             guest_to_guest=between_guests[self.source_mode],
-        )
+        ).measured_by("tests/lab/test_macvtap_on_a_host.py::test_who_reaches_whom")
 
     def libvirt_xml(self, ref: NetworkRef) -> str:
         network = network_xml.new_network(ref, self.model_dump_json())

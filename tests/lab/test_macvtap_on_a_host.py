@@ -1,0 +1,178 @@
+"""macvtap on a real host: who reaches whom in each submode, with packets of a real guest; a network and a lone card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from typing import get_args
+
+import pytest
+
+from lab import Lab, LabGuest, LabHost, links
+from lab.machine import LabMachine
+from lab.probe import Probe
+from tests.lab.agent_cli import apply, attach, detach, domain, facts, must_apply, network
+from virtnet.actions import AttachInterface
+from virtnet.direct import SourceMode
+from virtnet.facts import InterfaceFacts
+from virtnet.interface import DirectSource, InterfaceSpec
+from virtnet.modes.macvtap import Macvtap
+
+pytestmark = pytest.mark.lab
+
+MAC = "52:54:00:aa:00:03"
+SOURCE_MODES: tuple[SourceMode, ...] = get_args(SourceMode)
+SHARED: tuple[SourceMode, ...] = ("bridge", "vepa", "private")
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> LabHost:
+    return lab.hosts[0]
+
+
+@pytest.fixture(scope="module")
+def guest(host: LabHost) -> Iterator[LabGuest]:
+    guest = host.guests[0]
+    guest.start()
+    try:
+        guest.wait_ready()
+        yield guest
+    finally:
+        guest.destroy()
+
+
+def link_for(source_mode: SourceMode) -> str:
+    """eth0 carries the host itself; passthrough needs a link that the host does not use."""
+    return "eth0" if source_mode in SHARED else "eth1"
+
+
+def straight(guest: LabGuest, source: DirectSource) -> AttachInterface:
+    return AttachInterface(domain=domain(guest), interface=InterfaceSpec(source=source, mac=MAC))
+
+
+@contextmanager
+def plugged(host: LabHost, guest: LabGuest, order: AttachInterface) -> Iterator[IPv4Address]:
+    """A card for the length of a `with`; gives its address on the LAN."""
+    assert must_apply(host, order) == ["done"]
+    try:
+        yield guest.wait_address().ip
+    finally:
+        assert must_apply(host, detach(guest, MAC)) == ["done"]
+
+
+def card(host: LabHost, guest: LabGuest) -> InterfaceFacts:
+    found = facts(host).domain(guest.uuid)
+    assert found is not None
+    (there,) = [one for one in found.interfaces if one.mac == MAC]
+    return there
+
+
+def from_guest(guest: LabGuest, address: object) -> bool:
+    return guest.run(f"ping -c1 -W1 {address}")[0] == 0
+
+
+def from_machine(machine: LabMachine, address: object) -> bool:
+    return machine.run(["ping", "-c1", "-W1", str(address)], check=False).returncode == 0
+
+
+@contextmanager
+def another_guest(lab: Lab, spec: Macvtap) -> Iterator[Probe]:
+    """A stand-in for a second guest: on the same link; where that has one guest only, on a link of the other host."""
+    host = lab.hosts[0 if spec.source_mode in SHARED else 1]
+    was_up = links.is_up(host.namespace, spec.uplink)
+    links.set_state(host.namespace, spec.uplink, "up")
+    try:
+        with lab.probe(host, spec.uplink, "guest2", spec.source_mode) as other:
+            yield other
+    finally:
+        if not was_up:
+            links.set_state(host.namespace, spec.uplink, "down")
+
+
+def measure(lab: Lab, host: LabHost, guest: LabGuest, address: IPv4Address, other: Probe) -> dict[str, bool]:
+    """The cells of Reachability, each true when packets went both ways. Nobody knows a neighbour from before."""
+    for machine in (host, other):
+        machine.run(["ip", "neigh", "flush", "all"])
+    guest.run("ip neigh flush all")
+    with_host = (from_guest(guest, host.address), from_machine(host, address))
+    with_other = (from_guest(guest, other.address), from_machine(other, address))
+    return {
+        "guest_to_internet": from_guest(guest, lab.internet.address),
+        "guest_to_host": all(with_host),
+        "guest_to_lan": from_guest(guest, lab.client.address),
+        "lan_to_guest": from_machine(lab.client, address),
+        "guest_to_guest": all(with_other),
+    }
+
+
+# Who is reached through an ordinary switch, beside the LAN and the Internet, which each submode reaches; and who more
+# when the switch sends frames back to where they came from.
+OVER_A_SWITCH: dict[SourceMode, set[str]] = {
+    "bridge": {"guest_to_guest"},
+    "vepa": set(),
+    "private": set(),
+    "passthrough": {"guest_to_host", "guest_to_guest"},  # the host by its eth0, the other guest by its own link
+}
+SENT_BACK: dict[SourceMode, set[str]] = {
+    "bridge": {"guest_to_host"},
+    "vepa": {"guest_to_host", "guest_to_guest"},
+    "private": set(),
+    "passthrough": set(),
+}
+ALWAYS = {"guest_to_internet", "guest_to_lan", "lan_to_guest"}
+
+
+@pytest.mark.parametrize("source_mode", SOURCE_MODES)
+def test_who_reaches_whom(lab: Lab, host: LabHost, guest: LabGuest, source_mode: SourceMode) -> None:
+    spec = Macvtap(name="direct", uplink=link_for(source_mode), source_mode=source_mode)
+    with (
+        network(host, spec),
+        plugged(host, guest, attach(guest, spec.name, MAC)) as address,
+        another_guest(lab, spec) as other,
+    ):
+        measured = measure(lab, host, guest, address, other)
+        with host.reflecting_switch():
+            sent_back = measure(lab, host, guest, address, other)
+    assert {cell for cell, reached in measured.items() if reached} == ALWAYS | OVER_A_SWITCH[source_mode]
+    more = {cell for cell, reached in sent_back.items() if reached} - {cell for cell in measured if measured[cell]}
+    assert more == SENT_BACK[source_mode]
+    told = {cell: answer.reachable for cell, answer in spec.reachability().rows()}
+    assert {cell for cell, reached in measured.items() if not reached and told[cell] == "yes"} == set()
+    assert {cell for cell, reached in measured.items() if reached and told[cell] == "no"} == set()
+
+
+@pytest.mark.parametrize("source_mode", SOURCE_MODES)
+def test_a_card_goes_straight_on_a_link_and_comes_off_again(
+    lab: Lab, host: LabHost, guest: LabGuest, source_mode: SourceMode
+) -> None:
+    link = link_for(source_mode)
+    before = host.run(["cat", f"/sys/class/net/{link}/address"]).stdout
+    order = straight(guest, DirectSource(link=link, mode=source_mode, trust_guest_rx_filters=source_mode == "private"))
+    with plugged(host, guest, order):
+        assert from_guest(guest, lab.internet.address)
+        found = card(host, guest)
+        assert (found.type, found.source, found.source_mode) == ("direct", link, source_mode)
+        assert (found.live, found.persistent) == (True, True)
+        (macvtap,) = [one for one in facts(host).links if one.name == found.target]
+        assert (macvtap.kind, macvtap.parent, macvtap.mac) == ("macvtap", link, MAC)
+        assert must_apply(host, order) == ["already-so"]
+        trusted = "trustGuestRxFilters='yes'" in guest.domain().XMLDesc()
+        assert trusted == (source_mode == "private")
+    assert must_apply(host, detach(guest, MAC)) == ["already-so"]
+    assert host.run(["cat", f"/sys/class/net/{link}/address"]).stdout == before
+    assert [one.name for one in facts(host).links if one.kind == "macvtap"] == []
+
+
+def test_passthrough_never_takes_the_link_that_carries_the_host(host: LabHost, guest: LabGuest) -> None:
+    status, steps, said = apply(host, straight(guest, DirectSource(link="eth0", mode="passthrough")))
+    assert (status, steps) == (1, [])
+    assert "eth0 carries this host's default route: a guest that owns it would cut the host off." in said
+
+
+def test_a_link_in_passthrough_takes_no_second_card(host: LabHost, guest: LabGuest) -> None:
+    with plugged(host, guest, straight(guest, DirectSource(link="eth1", mode="passthrough"))):
+        second = InterfaceSpec(source=DirectSource(link="eth1"), mac="52:54:00:aa:00:04")
+        status, steps, said = apply(host, AttachInterface(domain=domain(guest), interface=second))
+    assert (status, steps) == (1, [])
+    assert f"eth1 carries the card {MAC} of {guest.name}, and passthrough needs a link for itself." in said
