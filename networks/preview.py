@@ -34,7 +34,7 @@ class Preview:
     @property
     def files_diff(self) -> list[tuple[str, list[DiffLine]]]:
         """(path, before and after) of each file."""
-        return [(file.path, diff(file.before, file.after)) for file in self.forecast.files]
+        return [(file.path, diff(file.before or "", file.after or "")) for file in self.forecast.files]
 
 
 def preview(action: Action, facts: HostFacts) -> Preview:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from virtnet.actions import Action
+from virtnet.configuration import FileChange
 from virtnet.facts import HostFacts, Link, Route, Rule
 from virtnet.hanging import Hanging
 from virtnet.plan import RecordingHost
@@ -28,22 +29,13 @@ class Guarded:
 
 
 @dataclass(frozen=True)
-class FileForecast:
-    """A file of the host's own configuration; `before` and `after` are "" where it is not there."""
-
-    path: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
 class Forecast:
     """`before` and `after`: what changes, in the words of `ip`, a line each. The two links are those of before."""
 
     guarded: Guarded | None
     before: str
     after: str
-    files: tuple[FileForecast, ...]
+    files: tuple[FileChange, ...]
     way_to_panel: str | None
     default_route_dev: str | None
 
@@ -69,7 +61,6 @@ class _ForeseeingHost(RecordingHost):
         super().__init__(facts)
         self.after = facts
         self.guarded: Guarded | None = None
-        self.files: list[FileForecast] = []
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         super().add_bridge(bridge, network, uplink)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from virtnet import bridges, firewall, inbound, persist, verbs
 from virtnet.actions import Action
 from virtnet.card_filter import CardFilter
+from virtnet.configuration import FileChange
 from virtnet.facts import DomainFacts, HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.inbound import InboundPolicy, read_policy
@@ -30,6 +31,7 @@ class RecordingHost:
 
     def __init__(self, facts: HostFacts) -> None:
         self.verbs: list[Verb] = []
+        self.files: list[FileChange] = []  # of the host's own configuration
         self._facts = facts
         self._taken_away: set[str] = set()
         self._rules = _rules_on(facts)
@@ -124,11 +126,13 @@ class RecordingHost:
             files = persist.files_after(self._facts, bridge, uplink)
         except persist.CannotLast:  # it is among the problems
             return
+        self.files += files
         self.verbs.append(verbs.persist_bridge(bridge, configuration.owner, files))
 
     def forget_bridge(self, bridge: str) -> None:
         lasting = self._facts.lasting_bridge(bridge)
         if lasting is not None and bridge in self._taken_away:
+            self.files += persist.files_back(self._facts, bridge)
             self.verbs.append(verbs.forget_bridge(bridge, lasting.owner))
 
 

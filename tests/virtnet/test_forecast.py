@@ -16,6 +16,7 @@ from tests.virtnet.samples import (
     host,
 )
 from virtnet.actions import DefineNetwork
+from virtnet.configuration import ConfigurationFile, LinkConfiguration
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Rule
 from virtnet.forecast import Forecast, forecast
 from virtnet.hanging import Hanging, hanging_on
@@ -101,6 +102,17 @@ def test_what_only_libvirt_makes_changes_nothing_of_the_host_itself(name: str) -
     all_up = facts.model_copy(update={"links": tuple(one.model_copy(update={"up": True}) for one in facts.links)})
     seen = defined(all_up, CASES[name])
     assert (seen.guarded, seen.before, seen.after, seen.files) == (None, "", "", ())
+
+
+def test_the_files_of_a_bridge_that_lasts_are_foreseen_and_those_of_its_removal() -> None:
+    interfaces = ConfigurationFile(path="/etc/network/interfaces", text="auto eth1\niface eth1 inet manual\n")
+    configuration = LinkConfiguration(link="eth1", owner="ifupdown", files=(interfaces,))
+    facts = machine(uplink(addresses=()), dev="eth9", configurations=(configuration,))
+    files = {file.path: file for file in defined(facts, BRIDGE.model_copy(update={"lasts": True})).files}
+    assert files["/etc/network/interfaces"].before == interfaces.text
+    assert "iface eth1 inet manual" in (files["/etc/network/interfaces"].after or "")
+    assert any(file.before is None and "br1" in (file.after or "") for file in files.values())
+    assert defined(facts, BRIDGE.model_copy(update={"lasts": False})).files == ()
 
 
 def test_vfs_are_counted() -> None:
