@@ -22,6 +22,7 @@ from hosts.models import Host, HostStatus
 from kvmpanel.requests import PanelRequest
 from kvmpanel.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
+from virtnet.surprises import surprises
 from virtnet.vf_ledger import ledger
 
 SECTION = "hosts"
@@ -62,6 +63,7 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
         "section": SECTION,
         "host": found,
         "facts": facts,
+        "surprises": surprises(facts),
         "ledger": ledger(facts),
         "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
         "guests_on": _guests_on(found),

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kvmagent import panel_checks, sriov
+from kvmagent import filtering, panel_checks, sriov
 from kvmagent.check import Check
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
-from kvmagent.links import IP_FORWARD, read_links
+from kvmagent.links import IP_FORWARD, read_links, read_routes
+from virtnet.facts import HostFacts
+from virtnet.surprises import LOOKS
 from virtnet.text import text
 
 KVM = Path("/dev/kvm")
 CPU = Path("/proc/cpuinfo")
 VFIO = Path("/dev/vfio/vfio")
-BR_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 
 
 def examine(libvirt: Libvirt) -> list[Check]:
@@ -29,9 +28,7 @@ def examine(libvirt: Libvirt) -> list[Check]:
         _ip_forward,
         _iommu,
         _pfs,
-        _docker,
-        _br_netfilter,
-        _firewalld,
+        _surprises,
         panel_checks.look,
     )
     return [check for look in looks for check in look()]
@@ -132,75 +129,13 @@ def _pfs() -> Iterator[Check]:
         yield Check(name="pfs", state="ok", text=sentence)
 
 
-def _docker() -> Iterator[Check]:
-    """Docker sets the policy of iptables' FORWARD chain to drop, and a drop is final, whatever our table accepts."""
-    chains = _nft_chains()
-    if chains is None:
-        return
-    drops = any(
-        chain.get("hook") == "forward" and chain.get("policy") == "drop" and chain.get("table") != "kvmpanel"
-        for chain in chains
-    )
-    docker = any(str(chain.get("name", "")).startswith("DOCKER") for chain in chains)
-    if not drops:
-        yield Check(name="forward", state="ok", text=text("No firewall drops forwarded packets by its policy."))
-        return
-    if docker:
-        yield Check(
-            name="forward",
-            state="warn",
-            text=text("Docker's FORWARD chain drops what it does not know: guests' packets too."),
-            fix=text("iptables -I DOCKER-USER -i virbr+ -j ACCEPT; iptables -I DOCKER-USER -o virbr+ -j ACCEPT"),
-        )
-    else:
-        yield Check(
-            name="forward",
-            state="warn",
-            text=text("A chain of another firewall drops forwarded packets by its policy: guests' packets too."),
-            fix=text("Accept the guests' bridges there; `nft list ruleset` shows it."),
-        )
-
-
-def _nft_chains() -> list[dict[str, object]] | None:
-    """None where nft cannot say."""
-    try:
-        done = subprocess.run(["nft", "-j", "list", "chains"], capture_output=True, text=True, timeout=10, check=False)
-        listed = json.loads(done.stdout)["nftables"]
-    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
-        return None
-    return [one["chain"] for one in listed if "chain" in one]
-
-
-def _br_netfilter() -> Iterator[Check]:
-    if BR_NETFILTER.exists() and BR_NETFILTER.read_text().strip() == "1":
-        yield Check(
-            name="br_netfilter",
-            state="warn",
-            text=text(
-                "br_netfilter is on: packets on a bridge, between guests and to the LAN, pass the host's iptables "
-                "rules too, and Docker's drop them."
-            ),
-            fix=text("If nothing needs it (Kubernetes does): sysctl net.bridge.bridge-nf-call-iptables=0"),
-        )
-    else:
-        yield Check(name="br_netfilter", state="ok", text=text("br_netfilter is off."))
-
-
-def _firewalld() -> Iterator[Check]:
-    running = any(_comm(process) == "firewalld" for process in Path("/proc").glob("[0-9]*"))
-    if not running:
-        yield Check(name="firewalld", state="ok", text=text("firewalld does not run."))
-        return
-    yield Check(
-        name="firewalld",
-        state="warn",
-        text=text("firewalld runs: it may keep guests from the host's DHCP and DNS."),
-        fix=text("Put the networks' bridges into firewalld's zone libvirt."),
-    )
-
-
-def _comm(process: Path) -> str:
-    try:
-        return (process / "comm").read_text().strip()
-    except OSError:  # it has ended meanwhile
-        return ""
+def _surprises() -> Iterator[Check]:
+    found_links = read_links()
+    routes = read_routes(found_links)
+    facts = HostFacts(links=found_links, routes=routes, filtering=filtering.read(found_links, routes))
+    for look in LOOKS:
+        found = look.find(facts)
+        for problem in found:
+            yield Check(name=look.name, state="warn", text=problem.text, fix=problem.fix)
+        if not found:
+            yield Check(name=look.name, state="ok", text=look.fine)

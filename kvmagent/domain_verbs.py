@@ -152,11 +152,11 @@ class DomainVerbs:
             libvirt_domains.update_device(found, back, affect=affect)
         return bool(differ)
 
-    def _keep(self, domain: DomainRef, wanted: Mapping[int, str | None]) -> bool:
+    def _keep(self, domain: DomainRef, wanted: Mapping[int, str]) -> bool:
         found = self._domain(domain)
         differ = {affect: kept for affect, kept in wanted.items() if _kept(found, affect) != kept}
         for affect, kept in differ.items():
-            libvirt_domains.set_metadata(found, kept, key="kvmpanel", uri=inbound.NAMESPACE, affect=affect)
+            libvirt_domains.set_metadata(found, kept or None, key="kvmpanel", uri=inbound.NAMESPACE, affect=affect)
         return bool(differ)
 
 
@@ -164,11 +164,10 @@ def _filters_alike(one: ET.Element, other: ET.Element) -> bool:
     return libvirt_domains.filterref(one) == libvirt_domains.filterref(other)
 
 
-def _kept(domain: libvirt.virDomain, affect: int) -> str | None:
+def _kept(domain: libvirt.virDomain, affect: int) -> str:
     """The document of verbs.keep_inbound_policies that lies in the guest's metadata now."""
     xml = libvirt_domains.live_xml(domain) if affect == LIVE else libvirt_domains.inactive_xml(domain)
-    policies = {} if xml is None else inbound.policies_in(parse(xml))
-    return inbound.document(policies) if policies else None
+    return "" if xml is None else inbound.document(inbound.policies_in(parse(xml)))
 
 
 def _plugged(domain: libvirt.virDomain, mac: str) -> dict[int, ET.Element]:

@@ -66,6 +66,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
     While libvirtd is down `libvirt_error` says so, and networks and domains are the last known of this process.
     """
     found_links = vfs.with_vfs(links.read_links())
+    found_routes = links.read_routes(found_links)
     told, error = _ask(libvirt, found_links)
     facts = HostFacts(
         hostname=socket.gethostname(),
@@ -75,12 +76,13 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         cpu=sriov.cpu_vendor(),
         libvirt_error=error,
         links=found_links,
-        routes=links.read_routes(found_links),
+        routes=found_routes,
         rules=links.read_rules(),
         way_to_panel=way_to_panel(),
         networks=told.networks,
         domains=told.domains,
         filters=told.filters,
+        filtering=filtering.read(found_links, found_routes),
     )
     return facts.model_copy(update={"configurations": read_masked(["", *facts.uplinks]), "lasting": lasting.read_all()})
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from pathlib import Path
 
 from kvmagent import nftables
 from virtnet import inbound
+from virtnet.facts import Filtering, Link, Route
+from virtnet.firewall import TABLE
+
+SYSCTL = Path("/proc/sys/net")
+BR_NETFILTER = SYSCTL / "bridge/bridge-nf-call-iptables"
 
 log = logging.getLogger(__name__)
 
@@ -32,3 +39,42 @@ def chains() -> list[dict[str, object]]:
         log.info("nftables does not list its chains: %s", error)
         return []
     return [one["chain"] for one in listed if "chain" in one]
+
+
+def read(found_links: Iterable[Link], routes: Iterable[Route]) -> Filtering:
+    """Sorted, and the same as long as nothing of it changes."""
+    found, known = chains(), list(found_links)
+    foreign = [chain for chain in found if chain.get("table") != TABLE]
+    dropping = [chain for chain in foreign if (chain.get("hook"), chain.get("policy")) == ("forward", "drop")]
+    ra = _links_of_router_advertisements(known, routes)
+    return Filtering(
+        dropping=tuple(sorted(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}" for chain in dropping)),
+        docker=any(str(chain.get("name", "")).startswith("DOCKER") for chain in foreign),
+        firewalld=any(chain.get("table") == "firewalld" for chain in foreign),
+        br_netfilter=_switch(BR_NETFILTER) == "1",
+        strict_rp_filter=tuple(sorted(link.name for link in known if _is_strict(link))),
+        accept_ra=tuple(name for name in ra if _switch(SYSCTL / f"ipv6/conf/{name}/accept_ra") == "1"),
+        forwards_ipv6=tuple(name for name in ra if _switch(SYSCTL / f"ipv6/conf/{name}/forwarding") == "1"),
+    )
+
+
+def _is_strict(link: Link) -> bool:
+    """Whether rp_filter is strict: the kernel takes the larger of the link's and of `all`'s; 1 is strict, 2 loose."""
+    if not any(address.version == 4 and not address.is_loopback for address in link.addresses):
+        return False
+    return max(_switch(SYSCTL / f"ipv4/conf/{name}/rp_filter") for name in ("all", link.name)) == "1"
+
+
+def _links_of_router_advertisements(found_links: Iterable[Link], routes: Iterable[Route]) -> list[str]:
+    """Links that have an address or the default route from a router's advertisement."""
+    out = {route.dev for route in routes if route.dst.version == 6 and route.dst.prefixlen == 0 and route.proto == "ra"}
+    return sorted(
+        link.name for link in found_links if link.name in out or any(address.version == 6 for address in link.dynamic)
+    )
+
+
+def _switch(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:  # a kernel without it, or a link that is gone again
+        return ""

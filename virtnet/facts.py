@@ -214,6 +214,18 @@ class Versions(Fact):
     kvmagent: str = ""
 
 
+class Filtering(Fact):
+    """What else decides about packets on this host: other firewalls, and switches of the kernel."""
+
+    dropping: tuple[ForeignName, ...] = ()  # forward chains of others whose policy is drop, e.g. "ip filter FORWARD"
+    docker: bool = False  # whether Docker's chains are there
+    firewalld: bool = False  # whether firewalld's table is there
+    br_netfilter: bool = False  # whether bridged packets pass iptables (net.bridge.bridge-nf-call-iptables)
+    strict_rp_filter: tuple[ForeignName, ...] = ()  # links with an IPv4 address whose rp_filter is strict
+    accept_ra: tuple[ForeignName, ...] = ()  # links whose kernel takes router advertisements only while not forwarding
+    forwards_ipv6: tuple[ForeignName, ...] = ()  # of those links, the ones that forward
+
+
 class HostFacts(Fact):
     """All that the panel knows about a host. `uplinks`, `bridges` and `pfs` are read off the links."""
 
@@ -232,6 +244,7 @@ class HostFacts(Fact):
     networks: tuple[NetworkFacts, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
     filters: tuple[FilterFacts, ...] = ()
+    filtering: Filtering = Filtering()
     configurations: tuple[LinkConfiguration, ...] = ()  # of the uplinks, and one of link "" for what has none
     lasting: tuple[Lasting, ...] = ()  # bridges that the panel wrote into the host's own configuration
 

@@ -136,7 +136,9 @@ def _source(written: str) -> IPv4Network | IPv6Network:
 
 
 def document(policies: Mapping[str, str]) -> str:
-    """What a guest's metadata holds: the JSON of each card's policy, by its MAC address."""
+    """What a guest's metadata holds: the JSON of each card's policy, by its MAC address; "" without a policy."""
+    if not policies:
+        return ""
     guest = ET.Element("guest")
     guest.text = json.dumps({mac: json.loads(policies[mac]) for mac in sorted(policies)})
     return ET.tostring(guest, encoding="unicode")

@@ -108,11 +108,11 @@ def set_filter(domain: DomainRef, mac: str, wanted: CardFilter | None) -> Verb:
 
 
 def keep_inbound_policies(domain: DomainRef, document: str) -> Verb:
-    """document: all policies of that guest, as its metadata holds them."""
+    """document: all policies of that guest, as its metadata holds them; "" for none."""
+    what = '--set "$(cat guest.xml)"' if document else "--remove"
     return Verb(
         text=text("Keep with %(domain)s what may come in to its cards.", domain=domain.name),
-        command=f"virsh metadata {shlex.quote(domain.name)} {inbound.NAMESPACE} --key kvmpanel "
-        '--set "$(cat guest.xml)" --live --config',
+        command=f"virsh metadata {shlex.quote(domain.name)} {inbound.NAMESPACE} --key kvmpanel {what} --live --config",
         document=document,
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmagent import doctor, sriov
+from kvmagent import doctor, filtering, sriov
 from kvmagent.__main__ import main
 from kvmagent.check import Check
 from kvmagent.doctor import examine
@@ -95,7 +95,7 @@ def test_another_firewalls_forward_drop_is_named_too(libvirt_test: Libvirt) -> N
 
 def test_br_netfilter_is_named(libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     switch = tmp_path / "bridge-nf-call-iptables"
-    monkeypatch.setattr(doctor, "BR_NETFILTER", switch)
+    monkeypatch.setattr(filtering, "BR_NETFILTER", switch)
     assert check(libvirt_test, "br_netfilter").state == "ok"
     switch.write_text("1\n")
     assert check(libvirt_test, "br_netfilter").state == "warn"

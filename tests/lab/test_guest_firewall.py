@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 
 MAC = "52:54:00:aa:00:07"
 OTHER_MAC = "52:54:00:aa:00:99"
-LAN = Bridge(name="lan", bridge="br0", uplink="eth1")
+LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 OPEN, CLOSED = 22, 8080
 IPV6 = {"guest": "fd00:77::7", "client": "fd00:77::9"}
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1.5).recv(1)"

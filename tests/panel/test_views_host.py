@@ -9,9 +9,9 @@ from pytest_django import DjangoAssertNumQueries
 from hosts.models import Host, HostStatus
 from networks import operations
 from team.models import User
-from tests.panel.factories import WEB_GUEST, WEB_MAC, make_host, nat_spec
+from tests.panel.factories import WEB_GUEST, WEB_MAC, host_facts, make_host, nat_spec
 from tests.panel.pages import Page
-from virtnet.facts import HostFacts
+from virtnet.facts import Filtering, HostFacts
 
 
 def words_of(client: Client, path: str) -> str:
@@ -86,3 +86,16 @@ def test_its_queries_do_not_grow_with_what_the_host_has(
 ) -> None:
     with django_assert_max_num_queries(10):
         viewer_client.get("/hosts/kvm1/")
+
+
+def test_it_names_what_may_surprise_with_the_fix(viewer_client: Client) -> None:
+    filtering = Filtering(dropping=("ip filter FORWARD",), docker=True, br_netfilter=True)
+    make_host(facts=host_facts().model_copy(update={"filtering": filtering}))
+    words = words_of(viewer_client, "/hosts/kvm1/")
+    assert "What may surprise you here 2" in words
+    assert "Docker's FORWARD chain drops what it does not know: guests' packets too. iptables -I DOCKER-USER" in words
+    assert "sysctl net.bridge.bridge-nf-call-iptables=0" in words
+
+
+def test_a_host_without_surprises_has_no_such_list(viewer_client: Client, host: Host) -> None:
+    assert "What may surprise you here" not in words_of(viewer_client, "/hosts/kvm1/")

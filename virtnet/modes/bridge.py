@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import bridges, checks, hops, links, network_xml, persist, suggestions
+from virtnet import bridges, checks, hops, links, network_xml, persist, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -106,6 +106,9 @@ class Bridge(NetworkSpec):
             *(self._bridge_problems(facts, ref) or bridges.ports_stay(facts, ref, self.bridge, self.uplink)),
             *(self._uplink_problems(facts, ref) or persist.problems(facts, self.bridge, self.uplink, lasts=self.lasts)),
         ]
+
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return surprises.of_a_bridge(facts, self.bridge, self.uplink)
 
     def _bridge_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         fix = text("Choose another bridge name.")

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, hops, network_xml, suggestions
+from virtnet import checks, hops, network_xml, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
@@ -81,7 +81,10 @@ class HostOnly(NetworkSpec):
         ]
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        return checks.subnet_is_public(self.host_address.network, field="host_address")
+        return [
+            *checks.subnet_is_public(self.host_address.network, field="host_address"),
+            *surprises.firewalld_runs(facts),
+        ]
 
     def reachability(self) -> Reachability:
         nothing_leaves = text("The host forwards nothing from or to this network.")

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, hops, network_xml, suggestions
+from virtnet import checks, hops, network_xml, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
@@ -93,7 +93,11 @@ class Nat(NetworkSpec):
         ]
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        return checks.subnet_is_public(self.gateway.network, field="gateway")
+        return [
+            *checks.subnet_is_public(self.gateway.network, field="gateway"),
+            *surprises.forwarding_is_dropped(facts),
+            *surprises.firewalld_runs(facts),
+        ]
 
     def reachability(self) -> Reachability:
         return Reachability(

@@ -1,0 +1,96 @@
+"""What else decides about packets on a host, read from a kernel of its own."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute
+
+from kvmagent import filtering, links
+from virtnet.facts import Filtering
+from virtnet.inbound import InboundPolicy, ruleset
+
+pytestmark = pytest.mark.usefixtures("own_network")
+
+MAC = "52:54:00:aa:00:01"
+
+
+def nft(commands: str) -> None:
+    subprocess.run(["nft", "-f", "-"], input=commands, text=True, check=True)
+
+
+def read() -> Filtering:
+    found_links = links.read_links()
+    return filtering.read(found_links, links.read_routes(found_links))
+
+
+def write(sysctl: str, value: str) -> None:
+    (Path("/proc/sys/net") / sysctl).write_text(value)
+
+
+def add_link(name: str, address: str) -> None:
+    with IPRoute() as netlink:
+        netlink.link("add", ifname=name, kind="veth", peer=f"{name}-peer")
+        index = netlink.link_lookup(ifname=name)[0]
+        netlink.addr("add", index=index, address=address.partition("/")[0], prefixlen=int(address.partition("/")[2]))
+
+
+def test_a_kernel_of_its_own_has_nothing_of_it() -> None:
+    write("bridge/bridge-nf-call-iptables", "0")
+    assert read() == Filtering()
+
+
+def test_chains_that_drop_by_their_policy_are_named_and_ours_is_not() -> None:
+    nft(
+        "add table ip filter\n"
+        "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }\n"
+        "add chain ip filter INPUT { type filter hook input priority filter; policy drop; }\n"
+        "add table inet kvmpanel\n"
+        "add chain inet kvmpanel forward { type filter hook forward priority filter; policy drop; }\n"
+    )
+    assert (read().dropping, read().docker) == (("ip filter FORWARD",), False)
+    nft("add chain ip filter DOCKER-USER")
+    assert read().docker
+
+
+def test_firewalld_s_table_is_known() -> None:
+    nft("add table inet firewalld\nadd chain inet firewalld filter_FORWARD\n")
+    assert read().firewalld
+
+
+def test_br_netfilter_is_read_from_this_network_s_own_switch() -> None:
+    write("bridge/bridge-nf-call-iptables", "1")
+    assert read().br_netfilter
+    write("bridge/bridge-nf-call-iptables", "0")
+    assert not read().br_netfilter
+
+
+def test_rp_filter_is_the_larger_of_the_link_s_and_of_all_s() -> None:
+    add_link("eth7", "192.0.2.1/24")
+    for everywhere, own, strict in (("0", "0", ()), ("1", "0", ("eth7",)), ("0", "1", ("eth7",)), ("1", "2", ())):
+        write("ipv4/conf/all/rp_filter", everywhere)
+        write("ipv4/conf/eth7/rp_filter", own)
+        assert read().strict_rp_filter == strict, (everywhere, own)
+
+
+def test_a_link_with_a_route_of_a_router_s_advertisement_is_watched_for_forwarding() -> None:
+    add_link("eth7", "2001:db8::1/64")
+    assert read().accept_ra == ()
+    with IPRoute() as netlink:
+        index = netlink.link_lookup(ifname="eth7")[0]
+        netlink.link("set", index=netlink.link_lookup(ifname="eth7-peer")[0], state="up")
+        netlink.link("set", index=index, state="up")
+        netlink.route("add", family=10, dst="default", oif=index, proto=9)  # RTPROT_RA
+    assert (read().accept_ra, read().forwards_ipv6) == (("eth7",), ())
+    write("ipv6/conf/eth7/forwarding", "1")
+    assert (read().accept_ra, read().forwards_ipv6) == (("eth7",), ("eth7",))
+    write("ipv6/conf/eth7/accept_ra", "2")
+    assert read().accept_ra == ()
+
+
+def test_a_card_is_judged_once_its_chain_is_loaded() -> None:
+    assert not filtering.judges(MAC)
+    nft(ruleset({MAC: InboundPolicy()}))
+    assert filtering.judges(MAC)
+    nft("flush ruleset")
+    assert not filtering.judges(MAC)
