@@ -9,11 +9,11 @@ import libvirt
 
 from kvmagent import libvirt_domains
 from kvmagent.libvirt_connection import Libvirt
-from kvmagent.libvirt_domains import LIVE, StillPlugged
+from kvmagent.libvirt_domains import LIVE, Half, StillPlugged
 from kvmagent.steps import Steps, VerbFailed
 from virtnet import inbound, verbs
 from virtnet.card_filter import CardFilter
-from virtnet.interface import InterfaceSpec
+from virtnet.interface import InterfaceSpec, Teaming
 from virtnet.libvirt_xml import parse
 from virtnet.refs import DomainRef
 from virtnet.text import Text, text
@@ -29,8 +29,8 @@ class DomainVerbs:
         verb = verbs.attach_interface(domain, interface)
         with self._steps.doing(verb):
             found = self._domain(domain)
-            plugged = _plugged(found, interface.mac)
-            for card in plugged.values():
+            plugged = _plugged(found, interface.mac, interface.teaming)
+            for card in _as_configured(plugged):
                 if not interface.source.is_that_of(*libvirt_domains.where(card)):
                     sentence = text(
                         "%(mac)s is a card of %(guest)s already, plugged in elsewhere. Choose another MAC address.",
@@ -43,7 +43,7 @@ class DomainVerbs:
                 self._steps.already_so(verb, self._where(found, interface.mac))
                 return
             back = verbs.detach_interface(domain, interface.mac, interface.source.type)
-            self._steps.push(back, lambda: self._unplug(domain, interface.mac, missing))
+            self._steps.push(back, lambda: self._unplug(domain, interface.mac, missing, interface.teaming))
             for affect in missing:
                 libvirt_domains.attach_device(found, interface.libvirt_xml(), affect=affect)
             self._steps.done(verb, self._where(found, interface.mac))
@@ -51,18 +51,20 @@ class DomainVerbs:
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
         verb = verbs.detach_interface(domain, mac)
         with self._steps.doing(verb):
-            former = _plugged(self._domain(domain), mac)
-            if not former:
+            halves = _halves(self._domain(domain), mac)
+            if not halves:
                 self._steps.already_so(verb)
                 return
+            former = next(iter(halves.values()))
             verb = verbs.detach_interface(domain, mac, next(iter(former.values())).get("type", ""))
             back = Verb(
                 text=text("Plug the card %(mac)s of %(domain)s back in.", mac=mac, domain=domain.name),
                 command=verb.command.replace("detach-interface", "attach-interface"),
             )
-            self._steps.push(back, lambda: self._plug_back(domain, mac, former))
+            self._steps.push(back, lambda: self._plug_back(domain, mac, halves))
             # The running guest first: it may refuse, and then nothing has changed.
-            self._unplug(domain, mac, list(former))
+            for half, cards in halves.items():
+                self._unplug(domain, mac, list(cards), half)
             self._steps.done(verb)
 
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
@@ -116,10 +118,10 @@ class DomainVerbs:
         target = None if card is None else libvirt_domains.target(card)
         return None if target is None else text("On the host the card hangs on %(target)s.", target=target)
 
-    def _unplug(self, domain: DomainRef, mac: str, scopes: list[int]) -> bool:
+    def _unplug(self, domain: DomainRef, mac: str, scopes: list[int], half: Teaming | None) -> bool:
         """Returns whether there was such a card."""
         found = self._domain(domain)
-        plugged = {affect: card for affect, card in _plugged(found, mac).items() if affect in scopes}
+        plugged = {affect: card for affect, card in _plugged(found, mac, half).items() if affect in scopes}
         for affect, card in plugged.items():
             try:
                 libvirt_domains.detach_device(found, card, affect=affect)
@@ -133,14 +135,19 @@ class DomainVerbs:
                 raise VerbFailed(sentence) from error
         return bool(plugged)
 
-    def _plug_back(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:
-        """Returns whether a card was missing."""
+    def _plug_back(
+        self, domain: DomainRef, mac: str, halves: Mapping[Teaming | None, Mapping[int, ET.Element]]
+    ) -> bool:
+        """Returns whether a card was missing. Of a pair, the half that the other names first."""
         found = self._domain(domain)
-        there = _plugged(found, mac)
-        missing = {affect: card for affect, card in former.items() if affect not in there}
-        for affect, card in missing.items():
-            libvirt_domains.attach_device(found, libvirt_domains.new_card_xml(card), affect=affect)
-        return bool(missing)
+        was_missing = False
+        for half, former in reversed(list(halves.items())):
+            there = _plugged(found, mac, half)
+            for affect, card in zip(former, _as_configured(former), strict=True):
+                if affect not in there:
+                    libvirt_domains.attach_device(found, libvirt_domains.new_card_xml(card), affect=affect)
+                    was_missing = True
+        return was_missing
 
     def _filter_as(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:
         """Returns whether a card bore another filter."""
@@ -170,7 +177,26 @@ def _kept(domain: libvirt.virDomain, affect: int) -> str:
     return "" if xml is None else inbound.document(inbound.policies_in(parse(xml)))
 
 
-def _plugged(domain: libvirt.virDomain, mac: str) -> dict[int, ET.Element]:
+def _plugged(domain: libvirt.virDomain, mac: str, half: Half | None = "any") -> dict[int, ET.Element]:
     """The card of that MAC address: LIVE as it is plugged in now, CONFIG as it will be; LIVE first."""
-    found = {affect: libvirt_domains.card_of(domain, mac, affect=affect) for affect in libvirt_domains.scopes(domain)}
+    found = {
+        affect: libvirt_domains.card_of(domain, mac, affect=affect, half=half)
+        for affect in libvirt_domains.scopes(domain)
+    }
     return {affect: card for affect, card in found.items() if card is not None}
+
+
+def _halves(domain: libvirt.virDomain, mac: str) -> dict[Teaming | None, dict[int, ET.Element]]:
+    """A card on its own, or both halves of a pair, the one that names the other first."""
+    order: tuple[Teaming | None, ...] = ("transient", None, "persistent")
+    found = {half: _plugged(domain, mac, half) for half in order}
+    return {half: cards for half, cards in found.items() if cards}
+
+
+def _as_configured(plugged: Mapping[int, ET.Element]) -> list[ET.Element]:
+    """The same cards; a VF that a network handed out as a card on that network."""
+    following = plugged.get(libvirt_domains.CONFIG)
+    return [
+        following if following is not None and libvirt_domains.is_of_a_pool(card, following) else card
+        for card in plugged.values()
+    ]

@@ -201,19 +201,9 @@ def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, boo
 
 
 def _same(card: ET.Element, other: ET.Element) -> bool:
-    if _is_of_a_pool(card, other):
+    if libvirt_domains.is_of_a_pool(card, other):
         return True
     return all(said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.where))
-
-
-def _is_of_a_pool(card: ET.Element, other: ET.Element | None) -> bool:
-    """Of a network that hands out VFs libvirt shows the running guest's VF alone, no longer the network."""
-    return (
-        other is not None
-        and (card.get("type"), other.get("type")) == ("hostdev", "network")
-        and libvirt_domains.mac(card) == libvirt_domains.mac(other)
-        and libvirt_domains.teaming(card) == libvirt_domains.teaming(other)
-    )
 
 
 def _interface(
@@ -225,7 +215,7 @@ def _interface(
     agent: GuestAddresses.ByMac,
 ) -> InterfaceFacts:
     mac = libvirt_domains.mac(card)
-    named = following if following is not None and _is_of_a_pool(card, following) else card
+    named = following if following is not None and libvirt_domains.is_of_a_pool(card, following) else card
     model, link = card.find("model"), card.find("link")
     kind, source, source_mode = libvirt_domains.where(named)
     bears, parameters = libvirt_domains.filterref(card) or (None, ())

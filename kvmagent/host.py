@@ -32,6 +32,7 @@ from virtnet.text import text
 from virtnet.verbs import Verb
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
+from virtnet.vf_pair import AttachPair
 
 __all__ = ["LinuxHost", "VerbFailed"]
 
@@ -193,7 +194,7 @@ class LinuxHost:
         if isinstance(action, SetNumvfs | SetVfAttributes):
             return described(action.pf)
         connection = self._libvirt.connection()
-        if isinstance(action, AttachInterface | DetachInterface | SetInterfaceFilter | SetInboundPolicy):
+        if isinstance(action, AttachInterface | AttachPair | DetachInterface | SetInterfaceFilter | SetInboundPolicy):
             domain = libvirt_domains.find(connection, action.domain)
             return "" if domain is None else str(domain.XMLDesc(0))
         network = libvirt_networks.find(connection, action.network)

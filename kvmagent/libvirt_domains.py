@@ -14,6 +14,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from virtnet import network_xml
+from virtnet.interface import Teaming
 from virtnet.libvirt_xml import parse
 from virtnet.refs import DomainRef
 
@@ -33,6 +34,9 @@ STATES = {  # as `virsh list --all` says them
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_PMSUSPENDED: "pmsuspended",
 }
+
+
+Half = Teaming | Literal["any"]
 
 
 class StillPlugged(Exception):
@@ -102,7 +106,7 @@ def vf(card: ET.Element) -> str | None:
     return network_xml.pci_address(address)
 
 
-def teaming(card: ET.Element) -> Literal["persistent", "transient"] | None:
+def teaming(card: ET.Element) -> Teaming | None:
     """Which half of a pair a card is, None for a card on its own."""
     said = card.find("teaming")
     if said is None:
@@ -127,10 +131,26 @@ def target(card: ET.Element) -> str | None:
     return None if found is None else found.get("dev")
 
 
-def card_of(domain: libvirt.virDomain, mac_address: str, *, affect: int) -> ET.Element | None:
-    """The card of that MAC address, plugged in now (LIVE) or after the next start (CONFIG)."""
+def is_of_a_pool(card: ET.Element, other: ET.Element) -> bool:
+    """Whether `card`, plugged in now, is a VF that a network handed out, and `other` what it will be: libvirt shows the
+    running guest's VF alone, no longer the network."""
+    return (
+        (card.get("type"), other.get("type")) == ("hostdev", "network")
+        and mac(card) == mac(other)
+        and teaming(card) == teaming(other)
+    )
+
+
+def card_of(
+    domain: libvirt.virDomain, mac_address: str, *, affect: int, half: Half | None = "any"
+) -> ET.Element | None:
+    """The card of that MAC address, plugged in now (LIVE) or after the next start (CONFIG).
+
+    half: the halves of a pair have one MAC address; None for a card on its own.
+    """
     xml = live_xml(domain) if affect == LIVE else inactive_xml(domain)
-    return next((card for card in cards(xml) if mac(card) == mac_address), None)
+    found = (card for card in cards(xml) if mac(card) == mac_address)
+    return next((card for card in found if half == "any" or teaming(card) == half), None)
 
 
 def scopes(domain: libvirt.virDomain) -> list[int]:
@@ -143,8 +163,17 @@ def plugged_into(connection: libvirt.virConnect, network_name: str) -> list[str]
     return sorted(
         domain.name()
         for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
-        if any(card.get("type") == "network" and source(card) == network_name for card in cards(live_xml(domain)))
+        if any(
+            card.get("type") == "network" and source(card) == network_name
+            for card in [*cards(live_xml(domain)), *_of_pools(domain)]
+        )
     )
+
+
+def _of_pools(domain: libvirt.virDomain) -> list[ET.Element]:
+    """What the VFs that networks gave this running guest are on, see is_of_a_pool."""
+    live = cards(live_xml(domain))
+    return [card for card in cards(inactive_xml(domain)) if any(is_of_a_pool(now, card) for now in live)]
 
 
 def attach_device(domain: libvirt.virDomain, xml: str, *, affect: int) -> None:
@@ -219,11 +248,13 @@ def detach_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -
 
 
 def new_card_xml(card: ET.Element) -> str:
-    """A card as it was, without what libvirt chooses anew at each plugging (tap, alias, PCI slot, port)."""
+    """A card as it was, without what libvirt chooses anew at each plugging (tap, alias, PCI slot, port). An alias that
+    begins with `ua-` is the user's: the other half of a pair names it."""
     fresh = copy.deepcopy(card)
     for chosen in ("target", "alias", "address"):
         for element in fresh.findall(chosen):
-            fresh.remove(element)
+            if not element.get("name", "").startswith("ua-"):
+                fresh.remove(element)
     if fresh.get("type") == "network":
         for element in fresh.findall("source"):
             for port in ("portid", "bridge", "dev", "mode"):

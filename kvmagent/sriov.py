@@ -8,7 +8,7 @@ from pathlib import Path
 
 SYS_CLASS_NET = Path("/sys/class/net")
 IOMMU_GROUPS = Path("/sys/kernel/iommu_groups")
-VFIO_PCI = Path("/sys/module/vfio_pci")
+VFIO = Path("/dev/vfio/vfio")
 CPUINFO = Path("/proc/cpuinfo")
 BRIDGE_CLASS = "0x06"  # PCI bridges: VFIO lets them stay with the host
 
@@ -80,7 +80,8 @@ def iommu() -> bool:
 
 
 def vfio() -> bool:
-    return VFIO_PCI.exists()
+    """Whether libvirt may give VFs to guests: it looks for this file, and loads nothing before it is there."""
+    return VFIO.exists()
 
 
 def cpu_vendor() -> str:

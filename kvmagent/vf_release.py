@@ -11,16 +11,18 @@ import json
 import logging
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import settings, vf_attributes
 from kvmagent.links import NoSuchLink
 from kvmagent.vf_verbs import differing, groups
 from virtnet.facts import HostFacts, Link, Vf
-from virtnet.vf import DEFAULTS, target
+from virtnet.vf import DEFAULTS, NO_MAC, target
 from virtnet.vf_ledger import find_vf, holders
 
 VFIO = "vfio-pci"
+_owned: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +44,24 @@ class VfRelease:
         """
         if facts.libvirt_error is not None:
             return facts
-        owned = {vf.pci_address for pf in facts.links for vf in pf.vfs if any(one.now for one in holders(facts, vf))}
-        waiting = {address for address in self._owned - owned if not self._is_done_with(facts, address)}
+        owned = {
+            vf.pci_address: holder.card.mac
+            for pf in facts.links
+            for vf in pf.vfs
+            for holder in holders(facts, vf)[:1]
+            if holder.now
+        }
+        waiting = {
+            address: mac
+            for address, mac in self._owned.items()
+            if address not in owned and not self._is_done_with(facts, address, mac)
+        }
         if owned | waiting != self._owned:
             self._owned = owned | waiting
             self._write()
         return facts
 
-    def _is_done_with(self, facts: HostFacts, address: str) -> bool:
+    def _is_done_with(self, facts: HostFacts, address: str, mac: str) -> bool:
         found = find_vf(facts, address)
         if found is None:  # the VF itself is gone
             return True
@@ -58,27 +70,30 @@ class VfRelease:
             # Still on its way back to the host's driver, or on its way to the next guest, for which libvirt is setting
             # its MAC address and VLAN at this moment.
             return False
-        _reset(pf, vf)
+        _reset(pf, vf, mac)
         return True
 
-    def _read(self) -> set[str]:
+    def _read(self) -> dict[str, str]:
+        """PCI address of the VF -> MAC address of the guest's card."""
         try:
-            return set(map(str, json.loads(self._path.read_text())))
+            return _owned.validate_json(self._path.read_bytes())
         except FileNotFoundError:
-            return set()
-        except (OSError, ValueError, TypeError) as error:
+            return {}
+        except (OSError, ValidationError) as error:
             log.error("%s cannot be read: %s", self._path, error)
-            return set()
+            return {}
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(sorted(self._owned)))
+        draft.write_text(json.dumps(self._owned, sort_keys=True))
         draft.replace(self._path)
 
 
-def _reset(pf: Link, vf: Vf) -> None:
-    """What cannot be set is said in the log; the ledger shows it where somebody wants it otherwise."""
+def _reset(pf: Link, vf: Vf, guest_s_mac: str) -> None:
+    """The MAC address only where it is the guest's: libvirt may have put back one that the host's driver has drawn.
+
+    What cannot be set is said in the log; the ledger shows it where somebody wants it otherwise."""
     try:
         found = vf_attributes.read(pf.name).get(vf.index)
     except (NoSuchLink, NetlinkError) as error:
@@ -88,6 +103,8 @@ def _reset(pf: Link, vf: Vf) -> None:
         return
     wanted = DEFAULTS | (target(vf.wanted, None) if vf.wanted is not None else {})
     told = {name: value for name, value in wanted.items() if found.value(name) is not None}
+    if found.mac != guest_s_mac and wanted["mac"] == NO_MAC:
+        del told["mac"]
     for values in groups(differing(found, told)):
         try:
             vf_attributes.set_values(pf.name, vf.index, values)

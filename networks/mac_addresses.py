@@ -48,5 +48,6 @@ def _cards(mac: str) -> QuerySet[VmInterface]:
 
 def _being_given(mac: str) -> QuerySet[Change]:
     attached = Q(action__action="attach-interface", action__interface__mac=mac)
+    paired = Q(action__action="attach-pair", action__mac=mac)
     set_on_a_vf = Q(action__action="set-vf-attributes", action__attributes__mac=mac)
-    return Change.objects.filter(attached | set_on_a_vf, state__in=OPEN_STATES).select_related("host")
+    return Change.objects.filter(attached | paired | set_on_a_vf, state__in=OPEN_STATES).select_related("host")

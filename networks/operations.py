@@ -48,6 +48,8 @@ from virtnet.spec import NetworkSpec
 from virtnet.text import text
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
+from virtnet.vf_card import HostdevSource
+from virtnet.vf_pair import AttachPair
 
 __all__ = [
     "OperationRefused",
@@ -58,6 +60,7 @@ __all__ = [
     "detach_interface",
     "free_mac",
     "give_up",
+    "give_vf",
     "keep_change",
     "record_report",
     "retry_change",
@@ -180,6 +183,27 @@ def set_inbound_policy(host: Host, domain: DomainFacts, mac: str, policy: Inboun
 
 
 @transaction.atomic
+def give_vf(
+    host: Host, domain: DomainFacts, vf: HostdevSource, mac: str, *, pair_in: str | None = None, by: User
+) -> Change:
+    """Asks that a guest owns a VF; with `pair_in`, paired with a virtio card on the network of that name."""
+    locked = _lock(host, by)
+    _check_mac_is_free(locked, domain, mac)
+    action = vf_for(domain, vf, mac, pair_in=pair_in)
+    return _request(locked, action, by=by, network=_network_of(locked, pair_in or ""), domain=domain)
+
+
+def vf_for(
+    domain: DomainFacts, vf: HostdevSource, mac: str, *, pair_in: str | None = None
+) -> AttachInterface | AttachPair:
+    """The action that `give_vf` asks for. Raises ValidationError."""
+    ref = _domain_ref(domain)
+    if pair_in is None:
+        return AttachInterface(domain=ref, interface=InterfaceSpec(source=vf, mac=mac))
+    return AttachPair(domain=ref, vf=vf, network=pair_in, mac=mac)
+
+
+@transaction.atomic
 def set_numvfs(host: Host, pf: str, numvfs: int, *, by: User) -> Change:
     """Asks for another number of VFs on a PF."""
     return _request(_lock(host, by), SetNumvfs(pf=pf, numvfs=numvfs), by=by, network=None)
@@ -250,6 +274,8 @@ def retry_change(change: Change, *, by: User) -> Change:
             domain = locked.read_facts().domain(current.domain_uuid) if current.domain_uuid else None
             if isinstance(action, AttachInterface) and domain is not None:
                 _check_mac_is_free(locked, domain, action.interface.mac)
+            if isinstance(action, AttachPair) and domain is not None:
+                _check_mac_is_free(locked, domain, action.mac)
             if isinstance(action, SetVfAttributes) and action.attributes.mac is not None:
                 _check_mac_is_free(locked, None, action.attributes.mac)
             return _request(locked, action, by=by, network=current.network, domain=domain, retry_of=current)

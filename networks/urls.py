@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from networks.views import card, change, guest, modes, network, new, sriov
+from networks.views import card, change, guest, modes, network, new, sriov, vf_card
 
 urlpatterns: list[URLPattern] = [
     path("modes/", modes.modes, name="modes"),
@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern] = [
         card.set_inbound_policy,
         name="set_inbound_policy",
     ),
+    path("hosts/<slug:name>/guests/<uuid:uuid>/vf/", vf_card.give_vf, name="give_vf"),
     path("hosts/<slug:name>/sriov/", sriov.sriov, name="sriov"),
     path("hosts/<slug:name>/sriov/<str:pf>/numvfs/", sriov.set_numvfs, name="set_numvfs"),
     path("hosts/<slug:name>/sriov/<str:pf>/vfs/<int:vf>/", sriov.set_vf_attributes, name="set_vf_attributes"),

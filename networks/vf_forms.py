@@ -8,15 +8,20 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from kvmpanel.translation import sentence_of, translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
-from virtnet.facts import Link
+from networks.offers import described
+from virtnet.facts import HostFacts, Link
+from virtnet.fields import MacAddress
 from virtnet.spec import Problem
 from virtnet.text import SpecError
 from virtnet.vf import LINK_STATES, VfAttributes
+from virtnet.vf_card import HostdevSource
+
+_mac: TypeAdapter[str] = TypeAdapter(MacAddress)
 
 
 class ProblemForm(forms.Form):
@@ -87,3 +92,54 @@ def _field(name: str, info: FieldInfo) -> forms.Field:
     if name == "mac":
         return forms.CharField(max_length=17, **common)
     return forms.IntegerField(error_messages={"invalid": translated(NOT_WHOLE)}, **common)
+
+
+class GiveVfForm(ProblemForm):
+    """A VF for a guest. After `is_valid()`, `source` and `pair_in` are what is wanted."""
+
+    vf = forms.ChoiceField(label=_("VF"))
+    vlan = forms.IntegerField(
+        label=_("VLAN tag"),
+        required=False,
+        error_messages={"invalid": translated(NOT_WHOLE)},
+        help_text=_("The card puts the guest into this VLAN; it sees untagged frames."),
+    )
+    mac = forms.CharField(
+        label=_("MAC address"), max_length=17, help_text=_("Drawn for this card. Change it only when you must.")
+    )
+    network = forms.ChoiceField(
+        label=_("Pair it with a virtio card in"),
+        required=False,
+        help_text=_(
+            "For a guest that must migrate: both cards have one MAC address, the guest sends through the VF, and "
+            "through the virtio card while it migrates. Its kernel needs the driver net_failover."
+        ),
+    )
+    source: HostdevSource | None = None
+
+    def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
+        super().__init__(data, initial=initial)
+        choices = [(vf.pci_address, described(facts, vf.pci_address)) for pf in facts.links for vf in pf.vfs]
+        none = gettext("Choose…") if choices else gettext("This host has none")
+        bridges = [(one.name, one.name) for one in facts.networks if one.bridge is not None]
+        # The class's own field is shared by all its forms; this one's is its copy.
+        self.fields["vf"].choices = [("", none), *choices]  # type: ignore[attr-defined]
+        self.fields["network"].choices = [("", gettext("No pair: the VF alone")), *bridges]  # type: ignore[attr-defined]
+
+    @property
+    def pair_in(self) -> str | None:
+        """The network of the virtio half; None for a VF alone."""
+        return self.cleaned_data["network"] or None
+
+    def clean(self) -> dict[str, Any]:
+        given = dict(self.cleaned_data)
+        if self.errors:
+            return given
+        try:
+            given["mac"] = _mac.validate_python(given["mac"])
+            self.source = HostdevSource.model_validate({"vf": given["vf"], "vlan": given["vlan"]})
+        except ValidationError as error:
+            for found in error.errors():
+                field = str(found["loc"][0]) if found["loc"] else "mac"
+                self.add_error(field, translated(sentence_of_error(found)))
+        return given

@@ -23,6 +23,7 @@ from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import SpecError, Text, text
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
+from virtnet.vf_pair import AttachPair
 
 
 class DefineNetwork(Action):
@@ -204,6 +205,7 @@ AnyAction = Annotated[
     | SetNetworkAutostart
     | AttachInterface
     | DetachInterface
+    | AttachPair
     | SetNumvfs
     | SetVfAttributes
     | SetInterfaceFilter

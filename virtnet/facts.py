@@ -232,7 +232,7 @@ class HostFacts(Fact):
     hostname: str = ""
     versions: Versions = Versions()
     iommu: bool = False
-    vfio: bool = False  # whether the kernel has vfio-pci loaded
+    vfio: bool = False  # whether /dev/vfio/vfio is there, as libvirt asks
     cpu: str = ""  # the vendor as /proc/cpuinfo says: GenuineIntel, AuthenticAMD …
     libvirt_error: Text | None = None  # why networks and domains could not be read; then they are the last known ones
     links: tuple[Link, ...] = ()

@@ -20,6 +20,7 @@ from virtnet.fields import LinkName, MacAddress, WrittenName
 from virtnet.refs import DomainRef
 from virtnet.spec import Problem
 from virtnet.text import SpecError, Text, gettext_noop, text
+from virtnet.vf_card import HostdevSource
 
 Model = Literal["virtio", "e1000e", "e1000", "rtl8139"]
 
@@ -108,7 +109,8 @@ class DirectSource(BaseModel):
         ET.SubElement(interface, "source", dev=self.link, mode=self.mode)
 
 
-AnySource = Annotated[NetworkSource | DirectSource, Field(discriminator="type")]
+AnySource = Annotated[NetworkSource | DirectSource | HostdevSource, Field(discriminator="type")]
+Teaming = Literal["persistent", "transient"]
 
 
 class InterfaceSpec(BaseModel):
@@ -120,6 +122,7 @@ class InterfaceSpec(BaseModel):
     mac: Annotated[MacAddress, Field(title=gettext_noop("MAC address"))]
     model: Annotated[Model, Field(title=gettext_noop("Model"))] = "virtio"
     filter: CardFilter | None = None
+    teaming: Teaming | None = None  # half of a pair, see virtnet.vf_pair
 
     @model_validator(mode="before")
     @classmethod
@@ -153,11 +156,24 @@ class InterfaceSpec(BaseModel):
         interface = ET.Element("interface", type=self.source.type)
         ET.SubElement(interface, "mac", address=self.mac)
         self.source.write(interface)
-        ET.SubElement(interface, "model", type=self.model)
+        # A VF has its own hardware's model.
+        if not isinstance(self.source, HostdevSource):
+            ET.SubElement(interface, "model", type=self.model)
+        if self.teaming is not None:
+            self._write_teaming(interface, self.teaming)
         if self.filter is not None:
             interface.append(self.filter.element())
         ET.indent(interface)
         return ET.tostring(interface, encoding="unicode")
+
+    def _write_teaming(self, interface: ET.Element, half: Teaming) -> None:
+        """libvirt keeps an alias of ours only where it begins with `ua-`."""
+        alias = f"ua-{self.mac.replace(':', '')}"
+        if half == "persistent":
+            ET.SubElement(interface, "teaming", type="persistent")
+            ET.SubElement(interface, "alias", name=alias)
+        else:
+            ET.SubElement(interface, "teaming", type="transient", persistent=alias)
 
 
 def random_mac() -> str:

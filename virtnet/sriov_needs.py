@@ -53,8 +53,8 @@ def vfio_is_missing(facts: HostFacts) -> list[Problem]:
         return []
     return [
         Problem(
-            text=text("VFIO is not loaded; libvirt loads it for the first VF that it gives to a guest."),
-            fix=text("modprobe vfio-pci"),
+            text=text("VFIO is not loaded, and without it libvirt gives no VF to a guest."),
+            fix=text("modprobe vfio-pci; a line vfio-pci in /etc/modules-load.d/vfio.conf keeps it over a restart."),
         )
     ]
 

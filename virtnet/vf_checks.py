@@ -81,11 +81,15 @@ def mac_is_taken(facts: HostFacts, vf: Vf, mac: str | None) -> list[Problem]:
             if card.mac == mac and card.vf != vf.pci_address:
                 sentence = text("%(mac)s is a card of %(guest)s already.", mac=mac, guest=guest.name)
                 return [Problem(text=sentence, fix=fix, field="mac")]
+    return mac_is_another_vf_s(facts, vf, mac)
+
+
+def mac_is_another_vf_s(facts: HostFacts, vf: Vf, mac: str) -> list[Problem]:
     for pf in facts.links:
         for other in pf.vfs:
             if other.pci_address != vf.pci_address and mac in {other.mac, other.wanted.mac if other.wanted else None}:
                 sentence = text("%(mac)s belongs to VF %(vf)s of %(pf)s.", mac=mac, vf=other.index, pf=pf.name)
-                return [Problem(text=sentence, fix=fix, field="mac")]
+                return [Problem(text=sentence, fix=text("Choose another MAC address."), field="mac")]
     return []
 
 

@@ -102,14 +102,23 @@ def test_a_vf_that_is_gone_is_forgotten(card: FakeCard, tmp_path: Path) -> None:
     file = tmp_path / "owned.json"
     release = VfRelease(file)
     release.follow(facts(1))
-    assert file.read_text() == '["0000:01:10.2"]'
+    assert file.read_text() == '{"0000:01:10.2": "52:54:00:00:00:42"}'
     card.make(0)
     release.follow(facts())
-    assert file.read_text() == "[]"
+    assert file.read_text() == "{}"
 
 
-@pytest.mark.parametrize("content", ["", "{", "7", "[["])
+@pytest.mark.parametrize("content", ["", "{", "7", "[]"])
 def test_a_damaged_file_is_no_reason_to_stop(card: FakeCard, tmp_path: Path, content: str) -> None:
     file = tmp_path / "owned.json"
     file.write_text(content)
     VfRelease(file).follow(facts())
+
+
+def test_the_address_that_the_host_s_driver_had_drawn_is_left_to_it(card: FakeCard) -> None:
+    release = VfRelease()
+    card.vfs[1].update(STALE)
+    release.follow(facts(1))
+    card.vfs[1]["mac"] = "c2:24:d1:77:93:e3"  # libvirt has put it back
+    release.follow(facts())
+    assert (card.vfs[1]["mac"], card.vfs[1]["vlan"]) == ("c2:24:d1:77:93:e3", 0)

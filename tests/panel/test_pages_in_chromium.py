@@ -243,7 +243,7 @@ def every_page(change: Change) -> list[str]:
         *(f"/hosts/kvm1/networks/new/{mode}/" for mode in MODES),
         *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),
         *(f"/networks/{default.pk}/", f"/networks/{default.pk}/stop/"),
-        *(guest, f"{guest}attach/", f"{guest}detach/{WEB_MAC}/"),
+        *(guest, f"{guest}attach/", f"{guest}vf/", f"{guest}detach/{WEB_MAC}/"),
         *(
             "/changes/",
             f"/changes/{change.pk}/",

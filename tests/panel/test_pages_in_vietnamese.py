@@ -106,6 +106,7 @@ def addresses(change: Change) -> list[str]:
         *(f"/networks/{lab}/{what}/" for what in ("start", "stop", "autostart/on", "autostart/off", "undefine")),
         web,
         f"{web}attach/",
+        f"{web}vf/",
         f"{web}detach/{WEB_MAC}/",
         f"/hosts/kvm1/guests/{DB_GUEST}/",
         "/modes/",

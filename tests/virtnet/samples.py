@@ -17,6 +17,8 @@ from virtnet.modes.nat import Nat
 from virtnet.modes.sriov import Sriov
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec, Problem
+from virtnet.vf_card import HostdevSource
+from virtnet.vf_pair import AttachPair
 
 OFFICE = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="office")
 OTHER = UUID("99999999-2222-4333-8444-555555555555")
@@ -51,6 +53,8 @@ MAC = "52:54:00:12:34:56"
 CARD = InterfaceSpec(source=NetworkSource(network="office"), mac=MAC)
 DIRECT = InterfaceSpec(source=DirectSource(link="eth1"), mac=MAC)
 
+PAIR = AttachPair(domain=WEB, vf=HostdevSource(vf="0000:01:10.2"), network="office", mac=MAC)
+
 # One for each file of golden_cards/.
 CARDS: dict[str, InterfaceSpec] = {
     "network": CARD,
@@ -60,6 +64,10 @@ CARDS: dict[str, InterfaceSpec] = {
         f"direct-{mode}": DIRECT.model_copy(update={"source": DirectSource(link="eth1", mode=mode)})
         for mode in get_args(SourceMode)
     },
+    "hostdev": InterfaceSpec(source=HostdevSource(vf="0000:01:10.2"), mac=MAC),
+    "hostdev-vlan": InterfaceSpec(source=HostdevSource(vf="0000:01:10.2", vlan=42), mac=MAC),
+    "pair-standby": PAIR.standby,
+    "pair-primary": PAIR.primary,
     "direct-trusted": DIRECT.model_copy(update={"source": DirectSource(link="eth1", trust_guest_rx_filters=True)}),
 }
 

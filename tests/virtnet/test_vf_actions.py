@@ -178,7 +178,7 @@ def test_all_that_is_missing_is_told_in_the_order_of_repair() -> None:
     assert [str(problem.text) for problem in sriov_needs.missing(HostFacts())] == [
         "No card of this host offers VFs (SR-IOV).",
         "The IOMMU is off, so a guest cannot own a VF.",
-        "VFIO is not loaded; libvirt loads it for the first VF that it gives to a guest.",
+        "VFIO is not loaded, and without it libvirt gives no VF to a guest.",
     ]
     assert sriov_needs.missing(host_with(TWO, vfio=True)) == []
 
