@@ -16,6 +16,10 @@ def report(pid: int, seconds: float = SECONDS) -> str:
     time.sleep(seconds)  # what is measured is the passing of time
     after = agent.cpu_times()
     used = (after.user + after.system) - (before.user + before.system)
-    resident = agent.memory_info().rss / 1e6
+    memory = agent.memory_full_info()
     percent = 100 * used / seconds
-    return f"agent at rest for {seconds:.0f} s: {resident:.0f} MB resident (aim 80), {percent:.2f} % CPU (aim 0.3)"
+    return (
+        f"agent at rest for {seconds:.0f} s: {memory.rss / 1e6:.0f} MB resident (aim 80), {memory.pss / 1e6:.0f} MB "
+        f"where shared libraries are shared out (PSS), {memory.uss / 1e6:.0f} MB its own (USS); "
+        f"{percent:.2f} % CPU (aim 0.3)"
+    )
