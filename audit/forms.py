@@ -18,6 +18,7 @@ _DAY = forms.DateInput({"type": "date"})
 class AuditFilter(forms.Form):
     person = forms.CharField(label=_("Person"), required=False, max_length=150)
     host = forms.CharField(label=_("Host"), required=False, max_length=63)
+    about = forms.CharField(label=_("About"), required=False, max_length=200)
     action = forms.CharField(label=_("Action"), required=False, max_length=60)
     outcome = forms.ChoiceField(label=_("Outcome"), required=False, choices=[("", _("Any")), *Outcome.choices])
     since = forms.DateField(label=_("From"), required=False, validators=_DAYS, widget=_DAY)

@@ -59,6 +59,8 @@ def _filtered(rows: QuerySet[AuditEvent], form: AuditFilter) -> QuerySet[AuditEv
         rows = rows.filter(actor_name__icontains=wanted["person"])
     if wanted["host"]:
         rows = rows.filter(host_name__icontains=wanted["host"])
+    if wanted["about"]:
+        rows = rows.filter(object_name__icontains=wanted["about"])
     if wanted["action"]:
         rows = rows.filter(action__icontains=wanted["action"])
     if wanted["outcome"]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
@@ -95,6 +96,11 @@ class Host(models.Model):
             return False
         oldest = timezone.now() - timedelta(seconds=SILENT_AFTER_SECONDS)
         return self.last_report_at is None or self.last_report_at < oldest
+
+    @property
+    def shown_status(self) -> str:
+        """Its status for people: an active host that says nothing is silent."""
+        return gettext("silent") if self.is_silent else self.get_status_display()
 
     def read_facts(self) -> HostFacts:
         """The last facts; empty ones for a host that has never reported.

@@ -37,7 +37,7 @@ def overview(request: PanelRequest) -> HttpResponse:
     search = request.GET.get("search", "").strip()
     visible_hosts = visible(Host.objects.all(), request.user)
     rows = fleet(visible_hosts)
-    found = [row for row in rows if search.lower() in f"{row.host.name} {row.host.get_status_display()}".lower()]
+    found = [row for row in rows if search.lower() in f"{row.host.name} {row.host.shown_status}".lower()]
     context = {
         "section": SECTION,
         "rows": found,

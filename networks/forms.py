@@ -78,10 +78,18 @@ class AttachForm(FilterForm):
         return {"type": kind, "link": name, "mode": self.source_mode, "trust_guest_rx_filters": trust}
 
 
+OPEN = "open"  # of OPEN_STATES
+NOT_DONE = "not-done"  # ended in any state but applied
+
+
 class ChangeFilter(forms.Form):
     """Which changes to list."""
 
     host = forms.CharField(label=_("Host"), required=False, max_length=63)
     person = forms.CharField(label=_("Person"), required=False, max_length=150)
-    state = forms.ChoiceField(label=_("State"), required=False, choices=[("", _("Any")), *ChangeState.choices])
+    state = forms.ChoiceField(
+        label=_("State"),
+        required=False,
+        choices=[("", _("Any")), (OPEN, _("not ended")), (NOT_DONE, _("ended, not applied")), *ChangeState.choices],
+    )
     text = forms.CharField(label=_("Network or guest"), required=False, max_length=200)

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hosts.models import Host
 from virtnet.actions import AnyAction
-from virtnet.facts import NetworkFacts
+from virtnet.facts import InterfaceFacts, NetworkFacts
 from virtnet.messages import Step
 from virtnet.modes import spec_adapter
 from virtnet.spec import NetworkSpec, Problem
@@ -89,6 +89,13 @@ class VmInterface(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mac} of {self.domain_name}"
+
+    def read_facts(self) -> InterfaceFacts | None:
+        """None for what another version of the panel stored."""
+        try:
+            return InterfaceFacts.model_validate(self.facts, extra="ignore")
+        except ValidationError:
+            return None
 
 
 class VfMac(models.Model):

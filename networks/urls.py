@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from networks.views import card, change, guest, modes, network, new, sriov, vf_card
+from networks.views import card, change, guest, modes, network, new, search, sriov, vf_card
 
 urlpatterns: list[URLPattern] = [
+    path("search/", search.search, name="search"),
     path("modes/", modes.modes, name="modes"),
     path("modes/<slug:mode>/", modes.mode, name="mode"),
     path("hosts/<slug:name>/networks/new/", new.choose_mode, name="choose_mode"),

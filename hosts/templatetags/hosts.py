@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django import template
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
 
 from hosts.models import Host
 from kvmpanel.templatetags.panel import badge
@@ -16,7 +15,6 @@ _COLOURS = {"waiting": "azure", "pending": "azure", "active": "green", "revoked"
 
 @register.simple_tag
 def host_badge(host: Host) -> SafeString:
-    """A host's status; an active host that says nothing is silent."""
-    if host.is_silent:
-        return badge("orange", gettext("silent"))
-    return badge(_COLOURS.get(host.status, "secondary"), host.get_status_display())
+    """A host's status, silent among them."""
+    colour = "orange" if host.is_silent else _COLOURS.get(host.status, "secondary")
+    return badge(colour, host.shown_status)

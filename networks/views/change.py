@@ -19,8 +19,8 @@ from kvmpanel.diff import diff
 from kvmpanel.requests import PanelRequest
 from kvmpanel.translation import sentence_of
 from networks import operations
-from networks.forms import ChangeFilter
-from networks.models import Change, ChangeState
+from networks.forms import NOT_DONE, OPEN, ChangeFilter
+from networks.models import OPEN_STATES, Change, ChangeState
 from networks.preview import as_script
 from networks.window import window_of
 from team.models import User
@@ -113,8 +113,15 @@ def changes(request: PanelRequest) -> HttpResponse:
     rows = visible(listed(Change.objects.all()), request.user)
     form = ChangeFilter(request.GET)
     page = Paginator(_filtered(rows, form), PAGE).get_page(request.GET.get("page"))
-    context = {"section": SECTION, "form": form, "page": page, "is_filtered": any(request.GET.values())}
-    return render(request, "networks/changes.html", context)
+    context = {
+        "section": SECTION,
+        "form": form,
+        "page": page,
+        "here": request.path,
+        "is_filtered": any(request.GET.values()),
+    }
+    template = "networks/changes.html#list" if request.htmx else "networks/changes.html"
+    return render(request, template, context)
 
 
 def listed(rows: QuerySet[Change]) -> QuerySet[Change]:
@@ -130,7 +137,11 @@ def _filtered(rows: QuerySet[Change], form: ChangeFilter) -> QuerySet[Change]:
         rows = rows.filter(host__name__icontains=wanted["host"])
     if wanted["person"]:
         rows = rows.filter(by__username__icontains=wanted["person"])
-    if wanted["state"]:
+    if wanted["state"] == OPEN:
+        rows = rows.filter(state__in=OPEN_STATES)
+    elif wanted["state"] == NOT_DONE:
+        rows = rows.exclude(state__in=(*OPEN_STATES, ChangeState.APPLIED))
+    elif wanted["state"]:
         rows = rows.filter(state=wanted["state"])
     if wanted["text"]:
         rows = rows.filter(Q(network__name__icontains=wanted["text"]) | Q(domain_name__icontains=wanted["text"]))

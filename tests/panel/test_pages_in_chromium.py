@@ -245,6 +245,7 @@ def every_page(change: Change) -> list[str]:
         *(f"/networks/{default.pk}/", f"/networks/{default.pk}/stop/"),
         *(guest, f"{guest}attach/", f"{guest}vf/", f"{guest}detach/{WEB_MAC}/"),
         *(
+            "/search/?q=web",
             "/changes/",
             f"/changes/{change.pk}/",
             f"/changes/{waiting.pk}/",

@@ -111,6 +111,8 @@ def addresses(change: Change) -> list[str]:
         f"/hosts/kvm1/guests/{DB_GUEST}/",
         "/modes/",
         *(f"/modes/{mode}/" for mode in ("nat", "bridge", "host-only", "macvtap", "sriov")),
+        "/search/?q=web",
+        "/search/?q=nothing",
         "/changes/",
         "/changes/?host=nowhere",
         f"/changes/{change.pk}/",

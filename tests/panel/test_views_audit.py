@@ -64,6 +64,7 @@ def test_what_an_operation_did_is_there_and_leads_to_its_change(
         ({"person": "OLG"}, {"start-network"}),
         ({"host": "kvm2"}, {"log-in"}),
         ({"action": "start"}, {"start-network"}),
+        ({"about": "OFF"}, {"start-network"}),
         ({"outcome": "done"}, {"log-in"}),
         ({"since": "2026-01-01"}, {"start-network", "log-in"}),
         ({"since": "2999-01-01"}, set()),

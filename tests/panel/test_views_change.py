@@ -290,6 +290,8 @@ def test_the_list_names_each_change(viewer_client: Client, change: Change) -> No
         ({"person": "OLGA"}, {"office", "lab", "branch"}),
         ({"person": "viktor"}, set()),
         ({"state": "applied"}, {"lab"}),
+        ({"state": "open"}, {"office", "branch"}),
+        ({"state": "not-done"}, set()),
         ({"state": "nonsense"}, set()),
         ({"text": "off"}, {"office"}),
         ({"host": "kvm", "state": "queued"}, {"office", "branch"}),
@@ -311,6 +313,24 @@ def test_the_list_is_filtered(
     assert {name for name in ("office", "lab", "branch") if f"the network {name}" in words} == found
     if not found:
         assert "Nothing fits" in words
+
+
+def test_the_list_keeps_itself_fresh_with_its_filter(viewer_client: Client, change: Change) -> None:
+    answer = viewer_client.get("/changes/?state=open", headers={"HX-Request": "true"})
+    _tag, given = Page(answer).tags[0]
+    assert (given["id"], given["hx-get"]) == ("list", "/changes/?state=open")
+    assert address(change) in Page(answer).links
+
+
+@pytest.mark.parametrize("state", ChangeState)
+def test_each_state_is_open_applied_or_not_done(viewer_client: Client, change: Change, state: ChangeState) -> None:
+    set_to(change, state=state)
+    shown = [
+        wanted
+        for wanted in ("open", "applied", "not-done")
+        if address(change) in Page(viewer_client.get("/changes/", {"state": wanted})).links
+    ]
+    assert len(shown) == 1
 
 
 def test_the_list_has_pages_that_keep_the_filter(

@@ -99,6 +99,7 @@ def pages_of(change: Change) -> list[str]:
         guest,
         f"{guest}attach/",
         f"{guest}detach/52:54:00:00:00:01/",
+        "/search/?q=1",
         "/changes/",
         f"/changes/{change.pk}/",
         "/audit/",

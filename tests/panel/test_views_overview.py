@@ -61,6 +61,19 @@ def test_it_finds_a_host_by_a_part_of_its_name(viewer_client: Client, host: Host
     assert "/hosts/kvm1/" not in links
 
 
+def test_it_finds_the_silent_hosts_by_the_word_that_it_shows(
+    viewer_client: Client, host: Host, silent_host: Host
+) -> None:
+    assert "/?search=silent" in Page(viewer_client.get("/")).links
+    links = Page(viewer_client.get("/?search=silent")).links
+    assert "/hosts/kvm2/" in links
+    assert "/hosts/kvm1/" not in links
+
+
+def test_what_is_no_host_is_looked_for_among_guests_and_networks(viewer_client: Client, host: Host) -> None:
+    assert "/search/?q=web" in Page(viewer_client.get("/", {"search": "web"})).links
+
+
 def test_htmx_gets_the_part_alone_and_it_asks_again(viewer_client: Client, host: Host) -> None:
     answer = viewer_client.get("/?search=kvm", headers={"HX-Request": "true"})
     tags = Page(answer).tags

@@ -1,0 +1,43 @@
+"""Where in the fleet something is: a guest, a network or a host, by a part of its name, MAC or IP address."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from hosts.models import Host
+from kvmpanel.requests import PanelRequest
+from networks.models import Network, VmInterface
+from team.permissions import check_may_look, visible
+
+SECTION = "hosts"
+LONGEST = 200
+MOST = 50  # of each kind
+
+
+@require_safe
+def search(request: PanelRequest) -> HttpResponse:
+    """From the rows alone, as the overview is: no host is asked."""
+    check_may_look(request.user)
+    term = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
+    context: dict[str, object] = {"section": SECTION, "term": term, "most": MOST}
+    if term:
+        hosts = visible(Host.objects.defer("facts").filter(name__icontains=term), request.user)
+        networks = visible(_networks(term), request.user)
+        cards = visible(_cards(term), request.user)
+        context |= {"hosts": hosts[:MOST], "networks": networks[:MOST], "cards": cards[:MOST]}
+    return render(request, "networks/search.html", context)
+
+
+def _networks(term: str) -> QuerySet[Network]:
+    named = Network.objects.filter(removed_at=None, name__icontains=term)
+    return named.select_related("host").defer("host__facts", "facts", "spec").order_by("name", "host__name")
+
+
+def _cards(term: str) -> QuerySet[VmInterface]:
+    about = (
+        Q(domain_name__icontains=term) | Q(mac__icontains=term.replace("-", ":")) | Q(facts__addresses__icontains=term)
+    )
+    return VmInterface.objects.filter(about).select_related("host").defer("host__facts")
