@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from lab import Lab, LabGuest, LabHost
+from lab import Lab, LabGuest, LabHost, LabMachine
 from tests.lab.agent_cli import apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from virtnet.actions import AttachInterface, DetachInterface, UpdateNetwork
 from virtnet.facts import HostFacts, InterfaceFacts
@@ -72,6 +72,20 @@ def in_guest(guest: LabGuest) -> Callable[[str], int]:
     return lambda command: guest.run(command)[0]
 
 
+def from_machine(machine: LabMachine) -> Callable[[str], int]:
+    return lambda command: machine.run(command.split(), check=False).returncode
+
+
+def reached_from_the_lan(lab: Lab, host: LabHost, guest: IPv4Interface) -> bool:
+    """By a machine of the LAN that sends what is for the guest's subnet to the host."""
+    lab.client.run(["ip", "route", "add", str(guest.network), "via", str(host.address)])
+    try:
+        assert reaches(from_machine(lab.client), host.address)
+        return reaches(from_machine(lab.client), guest.ip)
+    finally:
+        lab.client.run(["ip", "route", "del", str(guest.network)])
+
+
 def same(before: HostFacts, after: HostFacts) -> bool:
     """Alike but for what time alone changes: indexes of links made anew."""
 
@@ -97,14 +111,12 @@ def test_a_nat_guest_reaches_the_internet_and_the_lan_does_not_reach_it(
             assert address in NAT.gateway.network
             assert reaches(in_guest(guest), lab.internet.address)
             assert reaches(in_guest(guest), NAT.gateway.ip)
+            assert reaches(from_machine(host), address.ip)
             assert reaches(in_guest(guest), lab.client.address)
-            client = lab.client
-            client.run(["ip", "route", "add", str(NAT.gateway.network), "via", str(host.address)])
-            try:
-                assert client.run(["ping", "-c1", "-W2", str(host.address)]).returncode == 0
-                assert client.run(["ping", "-c1", "-W2", str(address.ip)], check=False).returncode != 0
-            finally:
-                client.run(["ip", "route", "del", str(NAT.gateway.network)])
+            assert not reached_from_the_lan(lab, host, address)
+            with lab.probe(host, NAT.bridge, "guest2") as other:
+                assert reaches(in_guest(guest), other.address)
+                assert reaches(from_machine(other), address.ip)
             found = card(facts(host), guest)
             assert (found.type, found.source, found.live, found.persistent) == ("network", NAT.name, True, True)
             assert [(one.address, one.source) for one in found.addresses] == [(address, "lease")]
@@ -124,8 +136,13 @@ def test_a_host_only_guest_reaches_the_host_and_nothing_else(lab: Lab, host: Lab
         assert guest.run(f"ip route replace default via {HOST_ONLY.host_address.ip}")[0] == 0
         assert host.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout == "1\n"
         assert reaches(in_guest(guest), HOST_ONLY.host_address.ip)
+        assert reaches(from_machine(host), address.ip)
         assert not reaches(in_guest(guest), lab.internet.address)
         assert not reaches(in_guest(guest), lab.client.address)
+        assert not reached_from_the_lan(lab, host, address)
+        with lab.probe(host, HOST_ONLY.bridge, "guest2") as other:
+            assert reaches(in_guest(guest), other.address)
+            assert reaches(from_machine(other), address.ip)
 
 
 def test_a_guest_on_a_bridge_that_is_there_is_a_port_of_it(host: LabHost, guest: LabGuest) -> None:

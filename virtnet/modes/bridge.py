@@ -164,6 +164,8 @@ class Bridge(NetworkSpec):
             guest_to_lan=own_mac,
             lan_to_guest=own_mac,
             guest_to_guest=guests,
+        ).measured_by(
+            "tests/lab/test_bridge_on_a_host.py::test_a_guest_is_on_the_lan_and_the_host_is_as_before_when_it_is_gone"
         )
 
     def libvirt_xml(self, ref: NetworkRef) -> str:

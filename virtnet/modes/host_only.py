@@ -94,7 +94,7 @@ class HostOnly(NetworkSpec):
             guest_to_lan=no(nothing_leaves),
             lan_to_guest=no(nothing_leaves),
             guest_to_guest=yes(text("All taps are ports of one bridge.")),
-        )
+        ).measured_by("tests/lab/test_agent_on_a_host.py::test_a_host_only_guest_reaches_the_host_and_nothing_else")
 
     def libvirt_xml(self, ref: NetworkRef) -> str:
         network = network_xml.new_network(ref, self.model_dump_json())

@@ -106,6 +106,8 @@ class Nat(NetworkSpec):
             guest_to_lan=yes(text("The host sends it on; the LAN sees only the host's address.")),
             lan_to_guest=no(text("The host's firewall refuses new connections to the guests.")),
             guest_to_guest=yes(text("All taps are ports of one bridge.")),
+        ).measured_by(
+            "tests/lab/test_agent_on_a_host.py::test_a_nat_guest_reaches_the_internet_and_the_lan_does_not_reach_it"
         )
 
     def libvirt_xml(self, ref: NetworkRef) -> str:
