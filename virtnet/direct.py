@@ -14,7 +14,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from virtnet import links, network_xml
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, gettext_noop, text
@@ -77,35 +77,61 @@ def in_the_way(
     return [*found, *(_is_the_host_s(facts, link, field) if wants_all else ())]
 
 
+def carries_macvtap(facts: HostFacts, link: str, *, field: str) -> list[Problem]:
+    """What keeps the link from becoming a port of a bridge: the kernel gives a link one receive handler."""
+    for network in _networks_on(facts, link):
+        sentence = text("%(link)s carries the macvtap network %(network)s.", link=link, network=network.name)
+        fix = text("Choose another uplink, or undefine %(network)s first.", network=network.name)
+        return [Problem(text=sentence, fix=fix, field=field)]
+    for guest, card in _cards_on(facts, link):
+        sentence = text(
+            "%(link)s carries the card %(mac)s of %(guest)s by macvtap.", link=link, mac=card.mac, guest=guest.name
+        )
+        fix = text("Choose another uplink, or unplug the card first.")
+        return [Problem(text=sentence, fix=fix, field=field)]
+    return []
+
+
 def users_of(facts: HostFacts, link: str) -> Iterator[User]:
     """All that has macvtap on the link, running or not."""
-    for network in facts.networks:
-        source_mode = network_xml.forward_mode_of(network.xml)
-        # To libvirt the forward mode "bridge" without a bridge is macvtap.
-        if link in network.devs and network.bridge is None and source_mode in get_args(SourceMode):
-            conflict = text(
-                "%(link)s serves the macvtap network %(network)s, and passthrough needs a link for itself.",
-                link=link,
-                network=network.name,
-            )
-            yield User(conflict, source_mode, network=network.uuid)
-    cards = [(guest, card) for guest in facts.domains for card in guest.interfaces]
-    for guest, card in cards:
-        if card.type == "direct" and card.source == link:
-            conflict = text(
-                "%(link)s carries the card %(mac)s of %(guest)s, and passthrough needs a link for itself.",
-                link=link,
-                mac=card.mac,
-                guest=guest.name,
-            )
-            yield User(conflict, card.source_mode, card=(guest.uuid, card.mac))
-    targets = {card.target for _, card in cards}
+    for network in _networks_on(facts, link):
+        conflict = text(
+            "%(link)s serves the macvtap network %(network)s, and passthrough needs a link for itself.",
+            link=link,
+            network=network.name,
+        )
+        yield User(conflict, network_xml.forward_mode_of(network.xml), network=network.uuid)
+    for guest, card in _cards_on(facts, link):
+        conflict = text(
+            "%(link)s carries the card %(mac)s of %(guest)s, and passthrough needs a link for itself.",
+            link=link,
+            mac=card.mac,
+            guest=guest.name,
+        )
+        yield User(conflict, card.source_mode, card=(guest.uuid, card.mac))
+    targets = {card.target for guest in facts.domains for card in guest.interfaces}
     for other in facts.links:
         if other.parent == link and other.kind in ON_A_LINK and other.name not in targets:
             conflict = text(
                 "%(other)s stands on %(link)s, and passthrough needs a link for itself.", other=other.name, link=link
             )
             yield User(conflict, None)
+
+
+def _networks_on(facts: HostFacts, link: str) -> list[NetworkFacts]:
+    # To libvirt the forward mode "bridge" without a bridge is macvtap.
+    return [
+        network
+        for network in facts.networks
+        if link in network.devs
+        and network.bridge is None
+        and network_xml.forward_mode_of(network.xml) in get_args(SourceMode)
+    ]
+
+
+def _cards_on(facts: HostFacts, link: str) -> list[tuple[DomainFacts, InterfaceFacts]]:
+    cards = [(guest, card) for guest in facts.domains for card in guest.interfaces]
+    return [(guest, card) for guest, card in cards if card.type == "direct" and card.source == link]
 
 
 def _is_a_bridge(link: Link, field: str) -> list[Problem]:

@@ -5,10 +5,10 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 import pytest
 from pydantic import ValidationError
 
-from tests.virtnet.samples import BRIDGE, OFFICE, OTHER, host, host_with, link, network, office, said
+from tests.virtnet.samples import BRIDGE, MAC, OFFICE, OTHER, guest, host, host_with, link, network, office, said
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.configuration import Lasting, LinkConfiguration
-from virtnet.facts import HostFacts, Link, NetworkFacts, Route
+from virtnet.facts import HostFacts, InterfaceFacts, Link, NetworkFacts, Route
 from virtnet.modes.bridge import Bridge
 from virtnet.plan import plan
 from virtnet.text import text
@@ -86,8 +86,17 @@ def test_it_refuses_an_uplink_that_holds_an_address_of_the_host() -> None:
 
 
 def test_it_refuses_an_uplink_that_carries_a_macvtap_network() -> None:
-    facts = host(networks=(network("voip", "macvtap", devs=("eth1",)),))
+    xml = "<network><forward mode='vepa'><interface dev='eth1'/></forward></network>"
+    facts = host(networks=(network("voip", "macvtap", devs=("eth1",), xml=xml),))
     assert said(BRIDGE.problems(facts, OFFICE)) == [("uplink", "eth1 carries the macvtap network voip.")]
+
+
+def test_it_refuses_an_uplink_on_which_a_guest_that_is_shut_off_will_be() -> None:
+    card = InterfaceFacts(mac=MAC, type="direct", source="eth1", source_mode="bridge", live=False)
+    facts = host(domains=(guest("db1", state="shut off").model_copy(update={"interfaces": (card,)}),))
+    (problem,) = BRIDGE.problems(facts, OFFICE)
+    assert str(problem.text) == f"eth1 carries the card {MAC} of db1 by macvtap."
+    assert str(problem.fix) == "Choose another uplink, or unplug the card first."
 
 
 def test_a_routed_network_over_its_uplink_is_not_in_its_way() -> None:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import bridges, checks, hops, links, network_xml, persist, suggestions, surprises
+from virtnet import bridges, checks, direct, hops, links, network_xml, persist, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -140,15 +140,8 @@ class Bridge(NetworkSpec):
             *links.link_is_no_uplink(link, field="uplink"),
             *links.link_is_a_port(link, field="uplink", fix=other),
             *links.link_is_a_bridge(link, field="uplink"),
+            *direct.carries_macvtap(facts, link.name, field="uplink"),
         ]
-        # The kernel gives a link one receive handler: a bridge's or macvlan's.
-        for network in links.networks_on(facts, ref, link.name):
-            if network.mode == "macvtap":
-                sentence = text(
-                    "%(link)s carries the macvtap network %(network)s.", link=link.name, network=network.name
-                )
-                fix = text("Choose another uplink, or undefine %(network)s first.", network=network.name)
-                found.append(Problem(text=sentence, fix=fix, field="uplink"))
         return [*found, *bridges.uplink_is_not_free(facts, link, self.bridge)]
 
     def reachability(self) -> Reachability:
