@@ -128,6 +128,13 @@ class LinuxHost:
         if not self._only_in_memory(verbs.set_up(link)):
             self._links.set_up(link)
 
+    def leave_to_guest(self, link: str) -> None:
+        if not self._only_in_memory(verbs.leave_to_guest(link)):
+            self._links.leave_to_guest(link)
+
+    def take_back_links(self) -> None:
+        self._links.take_back_links()
+
     def set_numvfs(self, pf: str, numvfs: int) -> None:
         if not self._only_in_memory(verbs.set_numvfs(pf, numvfs)):
             self._vfs.set_numvfs(pf, numvfs)

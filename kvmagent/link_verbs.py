@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridges, links, snapshot
+from kvmagent import bridges, links, silent_links, snapshot
 from kvmagent.bridge_mark import Mark
+from kvmagent.links import NoSuchLink
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
-from virtnet import verbs
+from virtnet import direct, verbs
 from virtnet.bridges import why_it_stays
 from virtnet.facts import HostFacts
 from virtnet.refs import NetworkRef
@@ -103,6 +105,35 @@ class LinkVerbs:
             links.set_state(link, up=True)
             self._steps.done(verb)
 
+    def leave_to_guest(self, link: str) -> None:
+        verb = verbs.leave_to_guest(link)
+        with self._steps.doing(verb):
+            if links.kind(link) is None:
+                raise NoSuchLink(link)
+            if silent_links.is_silent(link):
+                self._steps.already_so(verb)
+                return
+            self._touch(link)
+            self._steps.push(verbs.take_back(link), lambda: self._let_speak(link))
+            silent_links.silence(link)
+            self._steps.done(verb)
+
+    def take_back_links(self) -> None:
+        """Tells nothing where no link of ours is free."""
+        if not (silent := list(silent_links.silent_links())):
+            return
+        facts = self._read_facts()
+        if facts.libvirt_error is not None:  # nobody knows who owns them: the next change looks again
+            return
+        owned = direct.owned(facts)
+        for link in (one for one in silent if one not in owned):
+            verb = verbs.take_back(link)
+            with self._steps.doing(verb):
+                self._touch(link)
+                self._steps.push(verbs.leave_to_guest(link), partial(self._silence, link))
+                silent_links.let_speak(link)
+                self._steps.done(verb)
+
     def compare_with_before(self) -> bool:
         """After an undo: True when each link that was touched is as it was. What differs is told.
 
@@ -171,6 +202,18 @@ class LinkVerbs:
             bridges.set_ipv6(uplink, on=False)
             links.set_state(uplink, up=True)
         links.set_state(bridge, up=was_up)
+        return True
+
+    @staticmethod
+    def _let_speak(link: str) -> bool:
+        if link not in silent_links.silent_links():
+            return False
+        silent_links.let_speak(link)
+        return True
+
+    @staticmethod
+    def _silence(link: str) -> bool:
+        silent_links.silence(link)
         return True
 
     @staticmethod

@@ -177,6 +177,7 @@ class AttachInterface(Action):
         return []
 
     def apply(self, host: Host) -> None:
+        self.interface.source.prepare(host)
         host.attach_interface(self.domain, self.interface)
 
 
@@ -194,6 +195,7 @@ class DetachInterface(Action):
     def apply(self, host: Host) -> None:
         host.detach_interface(self.domain, self.mac)
         host.set_inbound_policy(self.domain, self.mac, None)
+        host.take_back_links()
 
 
 AnyAction = Annotated[

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from virtnet import links, network_xml
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts
+from virtnet.host import Host
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, gettext_noop, text
@@ -28,6 +29,7 @@ TRUST: FieldInfo = Field(
         "MAC address, and so answer for another machine: only for guests that you trust."
     ),
 )
+ETHERNET_MTU = 1500  # what a guest takes where nobody tells it another
 # Kinds of links that stand on another by its one receive handler, as macvtap does.
 ON_A_LINK = {"macvlan", "macvtap", "ipvlan", "ipvtap"}
 
@@ -90,6 +92,43 @@ def carries_macvtap(facts: HostFacts, link: str, *, field: str) -> list[Problem]
         fix = text("Choose another uplink, or unplug the card first.")
         return [Problem(text=sentence, fix=fix, field=field)]
     return []
+
+
+def notes(facts: HostFacts, name: str, *, field: str) -> list[Problem]:
+    """What a person should know of the link before."""
+    link = facts.link(name)
+    if link is None or link.mtu in {0, ETHERNET_MTU}:
+        return []
+    sentence = text("%(link)s has the MTU %(mtu)s, and libvirt tells a guest on it nothing.", link=name, mtu=link.mtu)
+    fix = text("Set the MTU %(mtu)s inside the guest.", mtu=link.mtu)
+    return [Problem(text=sentence, fix=fix, field=field)]
+
+
+def prepare(host: Host, link: str, source_mode: SourceMode) -> None:
+    """Before the first guest is on the link. In passthrough the host falls silent there, and not a moment too late."""
+    if source_mode == "passthrough":
+        host.leave_to_guest(link)
+    host.set_up(link)
+
+
+def silence(link: str, arp_ignore: str = "0", disable_ipv6: str = "0") -> str:
+    """The file for sysctl that keeps the host silent on a link that a guest owns; the other two are as it was."""
+    return (
+        f"# kvmpanel: {link} belongs to a guest (macvtap passthrough). Without this the host would answer there for\n"
+        "# its own addresses, and what is sent to the host would reach the guest.\n"
+        f"# before: arp_ignore={arp_ignore} disable_ipv6={disable_ipv6}\n"
+        f"net/ipv4/conf/{link}/arp_ignore = 8\n"
+        f"net/ipv6/conf/{link}/disable_ipv6 = 1\n"
+    )
+
+
+def owned(facts: HostFacts) -> set[str]:
+    """The links that are in passthrough, running or not."""
+    return {
+        link.name
+        for link in facts.links
+        if any(user.source_mode == "passthrough" for user in users_of(facts, link.name))
+    }
 
 
 def users_of(facts: HostFacts, link: str) -> Iterator[User]:

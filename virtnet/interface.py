@@ -17,6 +17,7 @@ from virtnet.card_filter import CardFilter
 from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, MacAddress, WrittenName
+from virtnet.host import Host
 from virtnet.refs import DomainRef
 from virtnet.spec import Problem
 from virtnet.text import SpecError, Text, gettext_noop, text
@@ -62,6 +63,9 @@ class NetworkSource(BaseModel):
         """Its type and what it is plugged into, as InterfaceFacts has them."""
         return self.type, self.network
 
+    def prepare(self, host: Host) -> None:
+        """What the host needs before the card: nothing, the network is there."""
+
     def write(self, interface: ET.Element) -> None:
         """Its part of the <interface>."""
         ET.SubElement(interface, "source", network=self.network)
@@ -101,6 +105,10 @@ class DirectSource(BaseModel):
     def hangs_on(self) -> tuple[str, str]:
         """Its type and what it is plugged into, as InterfaceFacts has them."""
         return self.type, self.link
+
+    def prepare(self, host: Host) -> None:
+        """What the host needs before the card: the link up, and in passthrough nobody but the guest on it."""
+        direct.prepare(host, self.link, self.mode)
 
     def write(self, interface: ET.Element) -> None:
         """Its part of the <interface>."""

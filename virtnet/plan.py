@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, inbound, persist, verbs
+from virtnet import bridges, firewall, inbound, network_xml, persist, verbs
 from virtnet.actions import Action
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import FileChange
@@ -10,6 +10,7 @@ from virtnet.facts import DomainFacts, HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.inbound import InboundPolicy, read_policy
 from virtnet.interface import InterfaceSpec
+from virtnet.libvirt_xml import parse
 from virtnet.modes import read_spec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.verbs import Verb
@@ -34,6 +35,7 @@ class RecordingHost:
         self.files: list[FileChange] = []  # of the host's own configuration
         self._facts = facts
         self._taken_away: set[str] = set()
+        self._freed: list[str] = []  # links that no guest owns any more
         self._rules = _rules_on(facts)
         self._policies = {guest.uuid: _policies_of(guest) for guest in facts.domains}
 
@@ -41,6 +43,7 @@ class RecordingHost:
         self.verbs.append(verbs.define_network(network, xml))
 
     def update_network(self, network: NetworkRef, xml: str) -> None:
+        self._note_freed(network, keeps=xml)
         self.verbs.append(verbs.update_network(network, xml))
 
     def set_autostart(self, network: NetworkRef, autostart: bool) -> None:
@@ -53,6 +56,7 @@ class RecordingHost:
         self.verbs.append(verbs.destroy_network(network))
 
     def undefine_network(self, network: NetworkRef) -> None:
+        self._note_freed(network)
         self.verbs.append(verbs.undefine_network(network))
 
     def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None:
@@ -60,8 +64,9 @@ class RecordingHost:
 
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
         guest = self._facts.domain(domain.uuid)
-        kinds = [card.type for card in guest.interfaces if card.mac == mac] if guest is not None else []
-        self.verbs.append(verbs.detach_interface(domain, mac, *kinds[:1]))
+        cards = [card for card in guest.interfaces if card.mac == mac] if guest is not None else []
+        self._freed += [card.source for card in cards if card.source and card.source_mode == "passthrough"]
+        self.verbs.append(verbs.detach_interface(domain, mac, *[card.type for card in cards[:1]]))
 
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
         self.verbs.append(verbs.set_filter(domain, mac, wanted))
@@ -102,6 +107,20 @@ class RecordingHost:
 
     def set_up(self, link: str) -> None:
         self.verbs.append(verbs.set_up(link))
+
+    def leave_to_guest(self, link: str) -> None:
+        self.verbs.append(verbs.leave_to_guest(link))
+
+    def take_back_links(self) -> None:
+        self.verbs += [verbs.take_back(link) for link in dict.fromkeys(self._freed)]
+
+    def _note_freed(self, network: NetworkRef, keeps: str = "") -> None:
+        """A passthrough network's link, unless the document for it from now on keeps it in passthrough."""
+        former = next((found for found in self._facts.networks if found.uuid == network.uuid), None)
+        if former is None or network_xml.forward_mode_of(former.xml) != "passthrough":
+            return
+        kept = network_xml.devs_in(parse(keeps)) if network_xml.forward_mode_of(keeps) == "passthrough" else ()
+        self._freed += [dev for dev in former.devs if dev not in kept]
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
         link = self._facts.link(pf)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from virtnet import inbound
+from virtnet import direct, inbound
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import OWNERS, FileChange, Owner
 from virtnet.interface import InterfaceSpec
@@ -163,6 +163,22 @@ def set_master(link: str, bridge: str) -> Verb:
     return Verb(
         text=text("Make %(link)s a port of %(bridge)s, without IPv6 addresses of its own.", link=link, bridge=bridge),
         command=f"ip link set {link} master {bridge}; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
+    )
+
+
+def leave_to_guest(link: str) -> Verb:
+    return Verb(
+        text=text("Keep the host silent on %(link)s, which belongs to a guest.", link=link),
+        command=f"sysctl -p /etc/sysctl.d/90-kvmpanel-{link}.conf",
+        document=direct.silence(link),
+    )
+
+
+def take_back(link: str) -> Verb:
+    return Verb(
+        text=text("Let the host speak on %(link)s again.", link=link),
+        command=f"rm /etc/sysctl.d/90-kvmpanel-{link}.conf; "
+        f"sysctl -w net/ipv4/conf/{link}/arp_ignore=0 net/ipv6/conf/{link}/disable_ipv6=0",
     )
 
 

@@ -12,7 +12,7 @@ from virtnet.persist.marked import without_marks
 
 # NetworkManager and netplan refuse or warn of what others may read: passwords stand in such files.
 NEW_MODE = 0o600
-READABLE = ("/etc/systemd/", "/etc/network/")  # networkd reads as a user of its own
+READABLE = ("/etc/systemd/", "/etc/network/", "/etc/sysctl.d/")  # networkd reads as a user of its own
 
 
 def write(changes: Iterable[FileChange]) -> None:

@@ -38,6 +38,7 @@ from virtnet.actions import (
     UpdateNetwork,
 )
 from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
+from virtnet.interface import DirectSource
 from virtnet.modes import AnySpec
 from virtnet.plan import plan
 from virtnet.refs import DomainRef, NetworkRef
@@ -149,11 +150,6 @@ def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> No
             "Plug the card 52:54:00:12:34:56 of web1 into the network office.",
         ),
         (
-            AttachInterface(domain=WEB, interface=DIRECT),
-            "virsh attach-device web1 card.xml --persistent",
-            "Plug the card 52:54:00:12:34:56 of web1 into the link eth1 (macvtap, bridge).",
-        ),
-        (
             DetachInterface(domain=WEB, mac=CARD.mac),
             "virsh detach-interface web1 network --mac 52:54:00:12:34:56 --persistent",
             "Unplug the card 52:54:00:12:34:56 from web1.",
@@ -163,6 +159,35 @@ def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> No
 def test_the_other_actions_are_one_verb(action: Action, command: str, sentence: str) -> None:
     (verb,) = plan(action, host())
     assert (verb.command, str(verb.text)) == (command, sentence)
+
+
+def test_a_card_straight_on_a_link_needs_the_link_up() -> None:
+    verbs = plan(AttachInterface(domain=WEB, interface=DIRECT), host())
+    assert [verb.command for verb in verbs] == ["ip link set eth1 up", "virsh attach-device web1 card.xml --persistent"]
+    assert str(verbs[-1].text) == "Plug the card 52:54:00:12:34:56 of web1 into the link eth1 (macvtap, bridge)."
+
+
+LEAVE = "sysctl -p /etc/sysctl.d/90-kvmpanel-eth1.conf"
+TAKE_BACK = "rm /etc/sysctl.d/90-kvmpanel-eth1.conf; sysctl -w net/ipv4/conf/eth1/arp_ignore=0 net/ipv6/conf/eth1/disable_ipv6=0"
+OWNED = MACVTAP.model_copy(update={"source_mode": "passthrough"})
+
+
+def test_the_host_falls_silent_before_a_guest_owns_the_link_and_speaks_again_after_it() -> None:
+    there = network("office", "macvtap", uuid=OFFICE.uuid, devs=("eth1",), xml=OWNED.libvirt_xml(OFFICE))
+    owned = host(networks=(there,))
+    assert commands(DefineNetwork(network=OFFICE, spec=OWNED)) == [LEAVE, "ip link set eth1 up", *DEFINE, *START]
+    assert commands(UndefineNetwork(network=OFFICE, spec=OWNED), owned) == [*REMOVE, TAKE_BACK]
+    assert commands(UpdateNetwork(network=OFFICE, spec=OWNED), owned) == [LEAVE, "ip link set eth1 up", *UPDATE]
+    assert commands(UpdateNetwork(network=OFFICE, spec=MACVTAP), owned) == ["ip link set eth1 up", *UPDATE, TAKE_BACK]
+
+
+def test_the_same_for_a_card_in_passthrough() -> None:
+    card = DIRECT.model_copy(update={"source": DirectSource(link="eth1", mode="passthrough")})
+    found = InterfaceFacts(mac=card.mac, type="direct", source="eth1", source_mode="passthrough")
+    plugged = host(domains=(guest().model_copy(update={"interfaces": (found,)}),))
+    attach = ["virsh attach-device web1 card.xml --persistent"]
+    assert commands(AttachInterface(domain=WEB, interface=card)) == [LEAVE, "ip link set eth1 up", *attach]
+    assert commands(DetachInterface(domain=WEB, mac=card.mac), plugged)[-1] == TAKE_BACK
 
 
 def test_a_card_is_unplugged_by_libvirt_s_word_for_its_kind() -> None:

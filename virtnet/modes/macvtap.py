@@ -118,6 +118,9 @@ class Macvtap(NetworkSpec):
         found = checks.name_is_taken(facts, ref)
         return [*found, *direct.in_the_way(facts, self.uplink, self.source_mode, field="uplink", network=ref)]
 
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return direct.notes(facts, self.uplink, field="uplink")
+
     def reachability(self) -> Reachability:
         between_guests: dict[SourceMode, Answer] = {
             "bridge": yes(text("macvtap hands frames over between guests on the same uplink.")),
@@ -154,15 +157,17 @@ class Macvtap(NetworkSpec):
         return network_xml.to_xml(network)
 
     def apply(self, host: Host, ref: NetworkRef) -> None:
-        host.set_up(self.uplink)
+        direct.prepare(host, self.uplink, self.source_mode)
         host.define_network(ref, self.libvirt_xml(ref))
         host.set_autostart(ref, True)
         host.start_network(ref)
 
     def update(self, host: Host, ref: NetworkRef) -> None:
-        host.set_up(self.uplink)
+        direct.prepare(host, self.uplink, self.source_mode)
         host.update_network(ref, self.libvirt_xml(ref))
+        host.take_back_links()
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
         host.destroy_network(ref)
         host.undefine_network(ref)
+        host.take_back_links()
