@@ -165,6 +165,9 @@ class AttachInterface(Action):
             *self._mac_is_taken(facts),
         ]
 
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        return self.interface.source.notes(facts)
+
     def _mac_is_taken(self, facts: HostFacts) -> list[Problem]:
         source, mac = self.interface.source, self.interface.mac
         for guest in facts.domains:

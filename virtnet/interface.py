@@ -59,6 +59,10 @@ class NetworkSource(BaseModel):
             return [Problem(text=sentence, fix=text("Start the network first."), field="source")]
         return []
 
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        """What a person should know before, though nothing stands in the way."""
+        return []
+
     def hangs_on(self) -> tuple[str, str]:
         """Its type and what it is plugged into, as InterfaceFacts has them."""
         return self.type, self.network
@@ -101,6 +105,10 @@ class DirectSource(BaseModel):
 
     def problems(self, facts: HostFacts, domain: DomainRef, mac: str) -> list[Problem]:
         return direct.in_the_way(facts, self.link, self.mode, field="source", card=(domain.uuid, mac))
+
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        """What a person should know before, though nothing stands in the way."""
+        return direct.notes(facts, self.link, field="source")
 
     def hangs_on(self) -> tuple[str, str]:
         """Its type and what it is plugged into, as InterfaceFacts has them."""

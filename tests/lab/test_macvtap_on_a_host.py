@@ -203,3 +203,24 @@ def test_a_link_in_passthrough_takes_no_second_card(host: LabHost, guest: LabGue
         status, steps, said = apply(host, AttachInterface(domain=domain(guest), interface=second))
     assert (status, steps) == (1, [])
     assert f"eth1 carries the card {MAC} of {guest.name}, and passthrough needs a link for itself." in said
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_only_a_trusted_guest_is_reached_by_ipv6_at_any_address_and_may_change_its_mac(
+    lab: Lab, host: LabHost, guest: LabGuest, trusted: bool
+) -> None:
+    lab.client.run(["ip", "address", "add", "fd00:77::9/64", "dev", "eth0", "nodad"])
+    try:
+        with plugged(host, guest, straight(guest, DirectSource(link="eth0", trust_guest_rx_filters=trusted))):
+            # Neighbours ask for this address by a multicast group that has nothing to do with the card's MAC address.
+            settled = "while ip -6 address show dev eth0 | grep -q tentative; do sleep 0.1; done"
+            assert guest.run(f"ip address add fd00:77::1234/64 dev eth0; {settled}")[0] == 0
+            asked = lab.client.run(["ping", "-6", "-c2", "-W1", "fd00:77::1234"], check=False)
+            assert (asked.returncode == 0) == trusted
+            assert from_guest(guest, lab.client.address)
+            assert guest.run("ip link set eth0 address 52:54:00:aa:00:77")[0] == 0
+            assert guest.run("ip neigh flush all")[0] == 0
+            answered = [from_guest(guest, lab.client.address) for _ in range(3)]
+            assert any(answered) == trusted
+    finally:
+        lab.client.run(["ip", "address", "del", "fd00:77::9/64", "dev", "eth0"])

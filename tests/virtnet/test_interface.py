@@ -9,7 +9,22 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from tests.virtnet.samples import CARD, CARDS, DIRECT, MAC, OTHER, WEB, guest, host, network, said
+from tests.virtnet.samples import (
+    CARD,
+    CARDS,
+    DIRECT,
+    MAC,
+    MACVTAP,
+    OFFICE,
+    OTHER,
+    WEB,
+    guest,
+    host,
+    host_with,
+    link,
+    network,
+    said,
+)
 from tests.virtnet.schema import needs_schemas, refused_by_schema
 from tests.virtnet.test_generated_strings import domain_with
 from virtnet.actions import AttachInterface
@@ -128,6 +143,16 @@ def test_a_link_in_passthrough_has_one_card(wanted: SourceMode, there: SourceMod
     facts = card_on(there, mac="52:54:00:00:00:07")
     sentence = "eth1 carries the card 52:54:00:00:00:07 of db1, and passthrough needs a link for itself."
     assert said(direct(wanted).problems(facts)) == ([("source", sentence)] if refused else [])
+
+
+def test_a_link_with_another_mtu_is_noted_and_not_in_the_way() -> None:
+    facts = host_with(link("eth1", mtu=9000), domains=(guest(),))
+    assert direct().problems(facts) == []
+    for notes in (direct().notes(facts), MACVTAP.notes(facts, OFFICE)):
+        (note,) = notes
+        assert str(note.text) == "eth1 has the MTU 9000, and libvirt tells a guest on it nothing."
+        assert str(note.fix) == "Set the MTU 9000 inside the guest."
+    assert direct().notes(host_with(link("eth1", mtu=1500))) == direct(link="eth9").notes(facts) == []
 
 
 def test_it_refuses_a_link_that_is_a_port_of_a_bridge_and_one_that_is_not_there() -> None:

@@ -168,7 +168,8 @@ def test_a_card_straight_on_a_link_needs_the_link_up() -> None:
 
 
 LEAVE = "sysctl -p /etc/sysctl.d/90-kvmpanel-eth1.conf"
-TAKE_BACK = "rm /etc/sysctl.d/90-kvmpanel-eth1.conf; sysctl -w net/ipv4/conf/eth1/arp_ignore=0 net/ipv6/conf/eth1/disable_ipv6=0"
+SPEAK = "net/ipv4/conf/eth1/arp_ignore=0 net/ipv6/conf/eth1/disable_ipv6=0"
+TAKE_BACK = f"rm /etc/sysctl.d/90-kvmpanel-eth1.conf; sysctl -w {SPEAK}"
 OWNED = MACVTAP.model_copy(update={"source_mode": "passthrough"})
 
 
