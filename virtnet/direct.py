@@ -65,7 +65,7 @@ def in_the_way(
         *links.link_is_a_port(
             link, field=field, fix=text("Choose another link, or a Bridge network on %(bridge)s.", bridge=link.master)
         ),
-        *_in_a_pool(facts, link, field),
+        *_is_given_away(facts, link, field),
     ]
     others = [
         user
@@ -181,12 +181,14 @@ def _is_a_bridge(link: Link, field: str) -> list[Problem]:
     return [Problem(text=sentence, fix=fix, field=field)]
 
 
-def _in_a_pool(facts: HostFacts, link: Link, field: str) -> list[Problem]:
-    """A VF of a pool: libvirt would take it out from under the macvtap for the next guest of the pool."""
+def _is_given_away(facts: HostFacts, link: Link, field: str) -> list[Problem]:
+    """A VF that libvirt will give to a guest as it is: it would take it out from under the macvtap."""
     if link.pf is None:
         return []
     for network in facts.networks:
-        if link.pf in network.devs and network_xml.forward_mode_of(network.xml) == "hostdev":
+        if network_xml.forward_mode_of(network.xml) == "hostdev" and (
+            link.pf in network.devs or link.pci_address in network.vfs
+        ):
             sentence = text(
                 "%(link)s is a VF of %(pf)s, and the network %(network)s hands those out.",
                 link=link.name,
@@ -194,6 +196,10 @@ def _in_a_pool(facts: HostFacts, link: Link, field: str) -> list[Problem]:
                 network=network.name,
             )
             return [Problem(text=sentence, fix=text("Plug the card into that network."), field=field)]
+    for guest in facts.domains:
+        if link.pci_address is not None and any(card.vf == link.pci_address for card in guest.interfaces):
+            sentence = text("%(link)s is a VF that a card of %(guest)s takes.", link=link.name, guest=guest.name)
+            return [Problem(text=sentence, fix=text("Choose another link."), field=field)]
     return []
 
 

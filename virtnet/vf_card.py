@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from virtnet import network_xml, sriov_needs, vf_checks, vf_ledger
 from virtnet.facts import HostFacts
 from virtnet.fields import VfAddress, VlanTag
+from virtnet.host import Host
 from virtnet.refs import DomainRef
 from virtnet.spec import Problem
 from virtnet.text import Text, gettext_noop, text
@@ -60,6 +61,13 @@ class HostdevSource(BaseModel):
             *vf_checks.used_by_the_host(facts, [row], field="vf"),
             *vf_checks.mac_is_another_vf_s(facts, vf, mac),
         ]
+
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        """What a person should know before, though nothing stands in the way."""
+        return []
+
+    def prepare(self, host: Host) -> None:
+        """What the host needs before the card: nothing, libvirt takes the VF from the host's driver by itself."""
 
     def write(self, interface: ET.Element) -> None:
         """Its part of the <interface>. managed: libvirt takes the VF from the host's driver and gives it back."""

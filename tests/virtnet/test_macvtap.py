@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from tests.virtnet.samples import CASES, MAC, MACVTAP, OFFICE, host, host_with, link, network, office, said
+from tests.virtnet.samples import CASES, MAC, MACVTAP, OFFICE, guest, host, host_with, link, network, office, said
 from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts, InterfaceFacts, Route
 from virtnet.modes import MODES
@@ -193,6 +193,20 @@ def test_a_vf_is_a_good_link_for_passthrough_unless_a_pool_hands_it_out() -> Non
     assert said(spec.problems(facts, OFFICE)) == [
         ("uplink", "ens1f0v0 is a VF of ens1f0, and the network fast hands those out.")
     ]
+
+
+def test_a_vf_that_a_guest_or_a_pool_of_listed_vfs_takes_is_refused() -> None:
+    spec = PASSTHROUGH.model_copy(update={"uplink": "ens1f0v0"})
+    vf = link("ens1f0v0", pf="ens1f0", pci_address="0000:01:10.0")
+    card = InterfaceFacts(mac=MAC, type="hostdev", source="0000:01:10.0", vf="0000:01:10.0", live=False)
+    held = host_with(vf, domains=(guest("db1").model_copy(update={"interfaces": (card,)}),))
+    xml = "<network><forward mode='hostdev' managed='yes'/></network>"
+    listed = host_with(vf, networks=(network("fast", "sriov", vfs=("0000:01:10.0",), xml=xml),))
+    assert [said(spec.problems(facts, OFFICE)) for facts in (held, listed)] == [
+        [("uplink", "ens1f0v0 is a VF that a card of db1 takes.")],
+        [("uplink", "ens1f0v0 is a VF of ens1f0, and the network fast hands those out.")],
+    ]
+    assert spec.problems(host_with(vf), OFFICE) == []
 
 
 @pytest.mark.parametrize("kind", ["macvlan", "ipvlan"])
