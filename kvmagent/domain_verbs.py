@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from kvmagent import libvirt_domains
+from kvmagent.facts import read_networks
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.libvirt_domains import LIVE, Half, StillPlugged
 from kvmagent.steps import Steps, VerbFailed
@@ -31,7 +32,7 @@ class DomainVerbs:
             found = self._domain(domain)
             plugged = _plugged(found, interface.mac, interface.teaming)
             for card in _as_configured(plugged):
-                if not interface.source.is_that_of(*libvirt_domains.where(card)):
+                if not self._is_plugged_in_there(card, interface):
                     sentence = text(
                         "%(mac)s is a card of %(guest)s already, plugged in elsewhere. Choose another MAC address.",
                         mac=interface.mac,
@@ -71,7 +72,7 @@ class DomainVerbs:
         verb = verbs.set_filter(domain, mac, wanted)
         with self._steps.doing(verb):
             found = self._domain(domain)
-            plugged = _plugged(found, mac)
+            plugged = _on_a_tap(found, mac)
             if not plugged:
                 raise VerbFailed(text("The guest %(guest)s has no card %(mac)s any more.", guest=domain.name, mac=mac))
             reference = None if wanted is None else wanted.element()
@@ -110,6 +111,14 @@ class DomainVerbs:
         if found is None:
             raise VerbFailed(text("The guest %(guest)s is not on this host any more.", guest=domain.name))
         return found
+
+    def _is_plugged_in_there(self, card: ET.Element, interface: InterfaceSpec) -> bool:
+        type_, source, source_mode = libvirt_domains.where(card)
+        if interface.source.is_that_of(type_, source, source_mode):
+            return True
+        kind, name = interface.source.hangs_on()
+        networks = read_networks(self._libvirt.connection()) if kind == "network" else ()
+        return any(network.name == name and network.is_shown_as(type_, source) for network in networks)
 
     @staticmethod
     def _where(domain: libvirt.virDomain, mac: str) -> Text | None:
@@ -152,7 +161,7 @@ class DomainVerbs:
     def _filter_as(self, domain: DomainRef, mac: str, former: Mapping[int, ET.Element]) -> bool:
         """Returns whether a card bore another filter."""
         found = self._domain(domain)
-        there = _plugged(found, mac)
+        there = _on_a_tap(found, mac)
         differ = [affect for affect in former if affect in there and not _filters_alike(former[affect], there[affect])]
         for affect in differ:
             back = libvirt_domains.with_filterref(there[affect], former[affect].find("filterref"))
@@ -184,6 +193,11 @@ def _plugged(domain: libvirt.virDomain, mac: str, half: Half | None = "any") -> 
         for affect in libvirt_domains.scopes(domain)
     }
     return {affect: card for affect, card in found.items() if card is not None}
+
+
+def _on_a_tap(domain: libvirt.virDomain, mac: str) -> dict[int, ET.Element]:
+    """The same; of a pair the virtio half, which alone can bear a filter."""
+    return _plugged(domain, mac, "persistent") or _plugged(domain, mac)
 
 
 def _halves(domain: libvirt.virDomain, mac: str) -> dict[Teaming | None, dict[int, ET.Element]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakKeyDictionary
@@ -120,7 +120,8 @@ def _read(connection: libvirt.virConnect, found_links: tuple[Link, ...]) -> Libv
     networks = read_networks(connection)
     addresses = GuestAddresses(networks, found_links)
     judged = filtering.judged()
-    domains = _each(libvirt_domains.list_all(connection), lambda domain: _domain(domain, addresses, judged))
+    by_name = {network.name: network for network in networks}
+    domains = _each(libvirt_domains.list_all(connection), lambda domain: _domain(domain, addresses, judged, by_name))
     return LibvirtFacts(
         versions=_versions(connection),
         networks=networks,
@@ -168,7 +169,9 @@ def _network(network: libvirt.virNetwork) -> NetworkFacts:
     )
 
 
-def _domain(domain: libvirt.virDomain, addresses: GuestAddresses, judged: frozenset[str]) -> DomainFacts:
+def _domain(
+    domain: libvirt.virDomain, addresses: GuestAddresses, judged: frozenset[str], networks: Mapping[str, NetworkFacts]
+) -> DomainFacts:
     live, inactive = libvirt_domains.live_xml(domain), libvirt_domains.inactive_xml(domain)
     agent = addresses.told_by_agent(domain, live)
     return DomainFacts(
@@ -178,7 +181,7 @@ def _domain(domain: libvirt.virDomain, addresses: GuestAddresses, judged: frozen
         persistent=inactive is not None,
         interfaces=tuple(
             _interface(card, live=is_live, following=following, addresses=addresses, agent=agent)
-            for card, is_live, following in _cards(live, inactive)
+            for card, is_live, following in _cards(live, inactive, networks)
         ),
         inbound=tuple(
             InboundFacts(mac=mac, policy=policy, loaded=inbound.chain(mac) in judged)
@@ -187,23 +190,34 @@ def _domain(domain: libvirt.virDomain, addresses: GuestAddresses, judged: frozen
     )
 
 
-def _cards(live: str | None, inactive: str | None) -> list[tuple[ET.Element, bool, ET.Element | None]]:
+def _cards(
+    live: str | None, inactive: str | None, networks: Mapping[str, NetworkFacts]
+) -> list[tuple[ET.Element, bool, ET.Element | None]]:
     """Each card with whether it is plugged in now, and with what it will be after the next start. A card that changes
     at the next start is two."""
     waiting = libvirt_domains.cards(inactive)
     found: list[tuple[ET.Element, bool, ET.Element | None]] = []
     for card in libvirt_domains.cards(live):
-        same = next((other for other in waiting if _same(card, other)), None)
+        same = next((other for other in waiting if _same(card, other, networks)), None)
         if same is not None:
             waiting.remove(same)
         found.append((card, True, same))
     return found + [(card, False, card) for card in waiting]
 
 
-def _same(card: ET.Element, other: ET.Element) -> bool:
-    if libvirt_domains.is_of_a_pool(card, other):
+def _same(card: ET.Element, other: ET.Element, networks: Mapping[str, NetworkFacts]) -> bool:
+    """Whether a card of the running guest is that one of its next start."""
+    if libvirt_domains.mac(card) != libvirt_domains.mac(other):
+        return False
+    if libvirt_domains.where(card) == libvirt_domains.where(other):
         return True
-    return all(said(card) == said(other) for said in (libvirt_domains.mac, libvirt_domains.where))
+    # libvirt shows a running guest's bridge, link or VF, no longer the network that it comes from.
+    if other.get("type") != "network":
+        return False
+    if card.get("type") == "hostdev":
+        return libvirt_domains.is_of_a_pool(card, other)
+    network = networks.get(libvirt_domains.source(other) or "")
+    return network is not None and network.is_shown_as(card.get("type", ""), libvirt_domains.source(card))
 
 
 def _interface(
@@ -215,7 +229,7 @@ def _interface(
     agent: GuestAddresses.ByMac,
 ) -> InterfaceFacts:
     mac = libvirt_domains.mac(card)
-    named = following if following is not None and libvirt_domains.is_of_a_pool(card, following) else card
+    named = card if following is None else following
     model, link = card.find("model"), card.find("link")
     kind, source, source_mode = libvirt_domains.where(named)
     bears, parameters = libvirt_domains.filterref(card) or (None, ())

@@ -107,10 +107,7 @@ class InboundForm(forms.Form):
         required=False,
         max_length=MOST_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 6, "class": "form-control", "spellcheck": "false"}),
-        help_text=_(
-            "One to a line: 22/tcp, 8000-8100/tcp, or 53/udp from 10.0.0.0/8, 2001:db8::/32. Without 22/tcp nobody "
-            "comes in by SSH."
-        ),
+        help_text=_("One to a line, as below. Without 22/tcp nobody comes in by SSH."),
     )
     ping = forms.BooleanField(label=_("Answer pings"), required=False)
     policy: InboundPolicy | None = None

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from virtnet import action_checks
 from virtnet.action import Action as Action
-from virtnet.facts import HostFacts
+from virtnet.facts import HostFacts, InterfaceFacts
 from virtnet.fields import MacAddress
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
 from virtnet.host import Host
@@ -169,15 +169,20 @@ class AttachInterface(Action):
         return self.interface.source.notes(facts)
 
     def _mac_is_taken(self, facts: HostFacts) -> list[Problem]:
-        source, mac = self.interface.source, self.interface.mac
+        mac = self.interface.mac
         for guest in facts.domains:
             for card in guest.interfaces:
                 # A card that is there may be the very card that is wanted, from an order that came before.
-                same = guest.uuid == self.domain.uuid and source.is_that_of(card.type, card.source, card.source_mode)
-                if card.mac == mac and not same:
+                if card.mac == mac and not (guest.uuid == self.domain.uuid and self._is_the_wanted(facts, card)):
                     sentence = text("%(mac)s is a card of %(guest)s already.", mac=mac, guest=guest.name)
                     return [Problem(text=sentence, fix=text("Choose another MAC address."), field="mac")]
         return []
+
+    def _is_the_wanted(self, facts: HostFacts, card: InterfaceFacts) -> bool:
+        kind, name = self.interface.source.hangs_on()
+        network = facts.network(name) if kind == "network" else None
+        shown = network is not None and network.is_shown_as(card.type, card.source)
+        return shown or self.interface.source.is_that_of(card.type, card.source, card.source_mode)
 
     def apply(self, host: Host) -> None:
         self.interface.source.prepare(host)

@@ -144,6 +144,13 @@ class NetworkFacts(Fact):
         """Whether the panel made it (its metadata says so)."""
         return self.spec is not None
 
+    def is_shown_as(self, type_: str, source: str | None) -> bool:
+        """Whether a running guest's card of this network may look so: libvirt shows it with the bridge or the link
+        beneath, and no longer with the network."""
+        if type_ == "bridge":
+            return source is not None and source == self.bridge
+        return type_ == "direct" and source in self.devs
+
 
 class InterfaceAddress(Fact):
     address: AnyInterface
@@ -198,8 +205,10 @@ class DomainFacts(Fact):
         return self.state == "running"
 
     def card(self, mac: str) -> InterfaceFacts | None:
-        """The card of that MAC address; of one that changes at the next start, as it is plugged in now."""
-        return next((card for card in self.interfaces if card.mac == mac), None)
+        """The card of that MAC address; of one that changes at the next start, as it is plugged in now; of a VF that is
+        paired with a virtio card, the virtio card."""
+        found = [card for card in self.interfaces if card.mac == mac]
+        return next((card for card in found if card.teaming == "persistent"), found[0] if found else None)
 
     @property
     def is_plugged_in(self) -> bool:

@@ -13,7 +13,7 @@ from kvmagent import facts
 from kvmagent.facts import read_facts
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 
 CARDS = """
 <interface type='network'><mac address='52:54:00:00:00:01'/><source network='lan'/><model type='virtio'/></interface>
@@ -169,10 +169,15 @@ OWNED_VF = (
 )
 
 
+LAN = NetworkFacts(name="lan", uuid=UUID(int=1, version=4), active=True, mode="bridge", bridge="br0")
+DIRECT = NetworkFacts(name="direct", uuid=UUID(int=2, version=4), active=True, mode="macvtap", devs=("eth0",))
+
+
 def of_both(live: str, inactive: str) -> list[tuple[str, str | None, str | None, bool, bool]]:
     xml = "<domain><devices>{}</devices></domain>"
     nothing = GuestAddresses((), ())
-    cards = facts._cards(xml.format(live), xml.format(inactive))
+    networks = {network.name: network for network in (LAN, DIRECT)}
+    cards = facts._cards(xml.format(live), xml.format(inactive), networks)
     read = [facts._interface(card, live=at, following=then, addresses=nothing, agent={}) for card, at, then in cards]
     return [(card.type, card.source, card.vf, card.live, card.persistent) for card in read]
 
@@ -192,6 +197,26 @@ def test_the_vf_of_a_pair_is_not_taken_for_its_virtio_half() -> None:
     assert of_both(live, inactive) == [
         ("network", "pool", None, True, True),
         ("network", "pool", "0000:01:10.2", True, True),
+    ]
+
+
+NETWORK_CARD = "<interface type='network'><mac address='52:54:00:00:00:06'/><source network='{}'/></interface>"
+
+
+@pytest.mark.parametrize(
+    ("network", "shown"),
+    [("lan", "type='bridge'><source bridge='br0'/>"), ("direct", "type='direct'><source dev='eth0' mode='bridge'/>")],
+)
+def test_a_running_guest_s_card_on_a_bridge_or_a_link_is_one_card_of_its_network(network: str, shown: str) -> None:
+    live = f"<interface {shown}<mac address='52:54:00:00:00:06'/></interface>"
+    assert of_both(live, NETWORK_CARD.format(network)) == [("network", network, None, True, True)]
+
+
+def test_a_card_that_goes_to_another_bridge_at_the_next_start_is_two() -> None:
+    live = "<interface type='bridge'><source bridge='br7'/><mac address='52:54:00:00:00:06'/></interface>"
+    assert of_both(live, NETWORK_CARD.format("lan")) == [
+        ("bridge", "br7", None, True, False),
+        ("network", "lan", None, False, True),
     ]
 
 

@@ -60,7 +60,8 @@ def guest(lab: Lab, host: LabHost) -> Iterator[LabGuest]:
     try:
         guest.start()
         guest.wait_ready()
-        must_apply(host, attach(guest, LAN.name, MAC))
+        assert must_apply(host, attach(guest, LAN.name, MAC)) == ["done"]
+        assert must_apply(host, attach(guest, LAN.name, MAC)) == ["already-so"]
         make_ready(guest)
         lab.client.run(["ip", "-6", "address", "add", f"{IPV6['client']}/64", "dev", "eth0", "nodad"])
         yield guest
@@ -265,7 +266,8 @@ def test_a_filter_is_read_back_and_taken_off_again(host: LabHost, guest: LabGues
     def filters() -> set[str | None]:
         found = facts(host).domain(guest.uuid)
         assert found is not None
-        return {card.filter for card in found.interfaces if card.mac == MAC}
+        assert [(card.type, card.source) for card in found.interfaces] == [("network", LAN.name)]
+        return {card.filter for card in found.interfaces}
 
     wanted = SetInterfaceFilter(domain=domain(guest), mac=MAC, filter=CardFilter(name="no-mac-spoofing"))
     assert must_apply(host, wanted) == ["done"]

@@ -12,6 +12,8 @@ from datetime import timedelta
 
 import django
 
+from virtnet.facts import HostFacts
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -32,13 +34,33 @@ def _hosts() -> None:
     from tests.panel.factories import host_facts, make_host
     from virtnet.text import text
 
-    make_host("kvm1")
+    make_host("kvm1", facts=_protected())
     make_host("kvm2", silent=True)
     down = host_facts().model_copy(update={"libvirt_error": text("libvirtd does not answer on %(host)s.", host="kvm3")})
     make_host("kvm3", facts=down)
     make_host("kvm4", status=HostStatus.PENDING)
     make_host("kvm6-with-a-rather-long-name-in-the-second-hall", status=HostStatus.REVOKED)
     Host.objects.create(name="kvm5")
+
+
+def _protected() -> HostFacts:
+    """A host with a filter and a policy on its guest's card, and with Docker beside them."""
+    from tests.panel.factories import WEB_MAC, host_facts, web_guest
+    from virtnet.facts import Filtering, InboundFacts
+    from virtnet.inbound import InboundPolicy, read_ports
+
+    lines = ("22/tcp", "80/tcp", "8000-8100/tcp from 10.0.0.0/8, 192.168.0.0/16")
+    policy = InboundPolicy(open=tuple(read_ports(line) for line in lines))
+    card = (
+        web_guest()
+        .interfaces[0]
+        .model_copy(update={"filter": "clean-traffic", "filter_parameters": (("IP", "192.168.122.50"),)})
+    )
+    kept = InboundFacts(mac=WEB_MAC, policy=policy.model_dump_json(), loaded=True)
+    web = web_guest().model_copy(update={"interfaces": (card,), "inbound": (kept,)})
+    found = host_facts()
+    filtering = Filtering(dropping=("ip filter FORWARD",), docker=True, br_netfilter=True, accept_ra=("eth0",))
+    return found.model_copy(update={"domains": (web, *found.domains[1:]), "filtering": filtering})
 
 
 def _changes(olga: object) -> None:
@@ -49,7 +71,6 @@ def _changes(olga: object) -> None:
     from networks.models import Change, ChangeState, Network
     from team.models import User
     from tests.panel.factories import FOREIGN_XML, arm, lab_spec, make_host, nat_spec, web_guest
-    from virtnet.facts import HostFacts
     from virtnet.interface import InterfaceSpec, NetworkSource
     from virtnet.messages import Step
     from virtnet.modes.bridge import Bridge
@@ -92,7 +113,7 @@ def _changes(olga: object) -> None:
         state=ChangeState.RUNNING, not_after=timezone.now() + timedelta(hours=1), sends=1
     )
     operations.define_network(kvm2, nat_spec("branch", number=88), by=olga)
-    bridge = Bridge(name="lan", bridge="br0", uplink="eth1")
+    bridge = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
     armed = arm(operations.define_network(make_host("kvm7"), bridge, by=olga), seconds=1800)
     done_so_far = [
         Step(text=verb.text, command=verb.command, outcome="done") for verb in plan(armed.read_action(), facts)

@@ -244,6 +244,7 @@ def every_page(change: Change) -> list[str]:
         *(f"/networks/{lab.pk}/", f"/networks/{lab.pk}/undefine/", f"/networks/{lab.pk}/edit/"),
         *(f"/networks/{default.pk}/", f"/networks/{default.pk}/stop/"),
         *(guest, f"{guest}attach/", f"{guest}vf/", f"{guest}detach/{WEB_MAC}/"),
+        *(f"{guest}cards/{WEB_MAC}/{what}/" for what in ("filter", "inbound")),
         *(
             "/search/?q=web",
             "/changes/",

@@ -108,6 +108,7 @@ def addresses(change: Change) -> list[str]:
         f"{web}attach/",
         f"{web}vf/",
         f"{web}detach/{WEB_MAC}/",
+        *(f"{web}cards/{WEB_MAC}/{what}/" for what in ("filter", "inbound")),
         f"/hosts/kvm1/guests/{DB_GUEST}/",
         "/modes/",
         *(f"/modes/{mode}/" for mode in ("nat", "bridge", "host-only", "macvtap", "sriov")),

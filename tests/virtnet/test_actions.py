@@ -153,3 +153,13 @@ def test_each_problem_of_an_action_has_its_remedy() -> None:
     ]
     assert len(found) > 10
     assert [str(problem.text) for problem in found if problem.fix is None] == []
+
+
+def test_the_card_of_a_running_guest_that_libvirt_shows_with_its_bridge_is_the_wanted_one() -> None:
+    lan = network("office", "bridge", uuid=OFFICE.uuid, bridge="br0")
+    shown = guest(networks=("office",)).interfaces[0].model_copy(update={"type": "bridge", "source": "br0"})
+    on_it = guest().model_copy(update={"interfaces": (shown,)})
+    assert ATTACH.problems(host(networks=(lan,), domains=(on_it,))) == []
+    elsewhere = shown.model_copy(update={"source": "br7"})
+    facts = host(networks=(lan,), domains=(guest().model_copy(update={"interfaces": (elsewhere,)}),))
+    assert said(ATTACH.problems(facts)) == [("mac", "52:54:00:00:00:01 is a card of web1 already.")]
