@@ -17,6 +17,7 @@ from virtnet.inbound import InboundPolicy, OpenPorts, read_ports
 from virtnet.text import SpecError, Text
 
 MOST_CHARACTERS = 4000
+PORT_LINES = ("22/tcp", "8000-8100/tcp", "53/udp from 10.0.0.0/8, 2001:db8::/32")  # shown as examples
 _FILTER_FIELDS = {"name": "filter"}  # of CardFilter -> of the form; all others have the same name
 
 

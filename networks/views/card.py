@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from hosts.models import Host
 from kvmpanel.requests import PanelRequest
 from networks import operations
-from networks.card_forms import FilterForm, InboundForm, filter_values, inbound_values, stock_filters
+from networks.card_forms import PORT_LINES, FilterForm, InboundForm, filter_values, inbound_values, stock_filters
 from networks.preview import preview
 from networks.protection import protection
 from networks.views.guest import SECTION, add_problems, find_guest, guest_ref, load_host
@@ -70,6 +70,7 @@ def set_inbound_policy(request: PanelRequest, name: str, uuid: UUID, mac: str) -
     context = {
         **_context(host, facts, domain, card),
         "form": form,
+        "examples": PORT_LINES,
         "not_covered": NOT_COVERED,
         "preview": seen,
     }
