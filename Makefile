@@ -23,7 +23,7 @@ test: setup  ## the whole suite: lint, types, boundaries, tests on real hosts (r
 soak: setup  ## the long forms of the reliability tests
 	KVMPANEL_SOAK=1 $(PYTHON) -m pytest -x --timeout=7200
 
-bench: setup  ## POST to applied against the bare libvirt calls, and the agent at rest
+bench: setup  ## POST to applied against the bare libvirt calls, the move into a bridge, and the agent at rest
 	@$(PYTHON) -m benchmarks
 
 lint:  ## ruff, djlint and the boundaries between the packages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import agent_at_rest, define_network
+from benchmarks import agent_at_rest, bridge_move, define_network
 from lab import Lab
 from lab.panel import LabPanel
 
@@ -19,6 +19,7 @@ def main() -> None:
             print(agent_at_rest.report(agent.pid))
         finally:
             panel.down()
+    print(bridge_move.report(bridge_move.measure()))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from kvmagent import __version__
 
-COMMANDS = ("enrol", "run", "facts", "plan", "apply", "doctor")
+COMMANDS = ("enrol", "run", "facts", "plan", "apply", "keep", "undo", "doctor")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kvmagent.facts import read_facts
+from kvmagent.guard_verbs import Confirmation
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from virtnet.actions import AnyAction
@@ -41,11 +42,13 @@ def carry_out(
     *,
     found: Callable[[str], None] = lambda before: None,
     before: str | None = None,
+    confirmation: Confirmation | None = None,
 ) -> Finished:
     """Carry out `action`, telling each step to `note` as it happens. Never raises for what a host may do.
 
     `found` is told the XML of the object before anything is touched. `before` is what `found` was told by an earlier
-    try that was interrupted: then this try first looks at what that one left, and finishes it.
+    try that was interrupted: then this try first looks at what that one left, and finishes it. `confirmation`: who says
+    whether a change that may cut the host off stays; without one it never does.
     """
     steps: list[Step] = []
 
@@ -55,7 +58,7 @@ def carry_out(
 
     interrupted = before is not None
     unseen: Outcome = "failed" if interrupted else "refused"
-    host = LinuxHost(libvirt, noted)
+    host = LinuxHost(libvirt, noted, confirmation)
     try:
         facts = read_facts(libvirt)
         if facts.libvirt_error is not None:

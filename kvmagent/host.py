@@ -10,6 +10,7 @@ from kvmagent import filtering, libvirt_domains, libvirt_networks, settings
 from kvmagent.domain_verbs import DomainVerbs
 from kvmagent.facts import read_facts, read_networks
 from kvmagent.firewall import Firewall, Former
+from kvmagent.guard_verbs import Confirmation, GuardVerbs, NobodyConfirms
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.network_verbs import NetworkVerbs
@@ -23,6 +24,7 @@ from virtnet.card_filter import CardFilter
 from virtnet.facts import HostFacts
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
 from virtnet.firewall import NetworkRules
+from virtnet.host import Asks
 from virtnet.inbound import InboundPolicy
 from virtnet.interface import InterfaceSpec
 from virtnet.messages import Step
@@ -43,14 +45,17 @@ IN_MEMORY = text("The bridges of libvirt's test driver are not in this kernel.")
 class LinuxHost:
     """This host, for one action. `note` is told each step as it happens. Each verb raises VerbFailed."""
 
-    def __init__(self, libvirt: Libvirt, note: Callable[[Step], None]) -> None:
+    def __init__(
+        self, libvirt: Libvirt, note: Callable[[Step], None], confirmation: Confirmation | None = None
+    ) -> None:
         self._libvirt = libvirt
         self._steps = Steps(note)
         self._networks = NetworkVerbs(libvirt, self._steps)
         self._domains = DomainVerbs(libvirt, self._steps)
-        self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt))
         self._vfs = VfVerbs(self._steps)
         self._persist = PersistVerbs(self._steps)
+        self._guard = GuardVerbs(self._steps, lambda: read_facts(libvirt), confirmation or NobodyConfirms())
+        self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt), self._guard)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
         self._inbound = Firewall(settings.state() / "kvmpanel-guests.nft", family="bridge")
 
@@ -111,6 +116,21 @@ class LinuxHost:
         # An earlier try may have been interrupted between the two.
         if preview.verbs or filtering.judges(mac):
             self._load(self._inbound, verbs.load_inbound_rules(preview.inbound_ruleset()))
+
+    def arm_guard(
+        self,
+        links: tuple[str, ...],
+        asks: Asks = "panel",
+        *,
+        new: tuple[str, ...] = (),
+        network: NetworkRef | None = None,
+        stp: bool = False,
+    ) -> None:
+        if self._libvirt.connection().getType() != "TEST":
+            self._guard.arm(links, asks, new, network, stp=stp)
+
+    def await_confirmation(self) -> None:
+        self._guard.await_confirmation()
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         if not self._only_in_memory(verbs.add_bridge(bridge, uplink)):

@@ -21,7 +21,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from virtnet.messages import Order, OrderFinished, OrderProgress, OrderReceived, OrderRejected, Step
+from virtnet.messages import Order, OrderArmed, OrderFinished, OrderProgress, OrderReceived, OrderRejected, Step
 from virtnet.text import text
 
 KEEP_DAYS = 30  # finished orders and counts of refusals; the nonce refuses an order that comes again later
@@ -165,6 +165,12 @@ class Journal:
             rows = self._db.execute("SELECT step FROM steps WHERE order_id = ? ORDER BY number", (str(order),))
             return tuple(Step.model_validate_json(step) for (step,) in rows)
 
+    def armed(self, armed: OrderArmed) -> None:
+        """Puts out that a change waits for its verdict; one of an earlier try that was not sent yet is dropped."""
+        with self._transaction():
+            self._db.execute("DELETE FROM outbox WHERE order_id = ? AND kind = 'armed'", (str(armed.order),))
+            self._put(armed)
+
     def finish(self, finished: OrderFinished) -> None:
         with self._transaction():
             self._db.execute(
@@ -244,7 +250,7 @@ class Journal:
                 if synchronous != "FULL":
                     self._db.execute("PRAGMA synchronous = FULL")
 
-    def _put(self, report: OrderReceived | OrderProgress | OrderFinished | OrderRejected) -> None:
+    def _put(self, report: OrderReceived | OrderProgress | OrderArmed | OrderFinished | OrderRejected) -> None:
         (size,) = self._db.execute("SELECT count(*) FROM outbox").fetchone()
         if size >= LARGEST_OUTBOX:
             self._db.execute(

@@ -7,14 +7,16 @@ from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridges, links, silent_links, snapshot
+from kvmagent import bridge_move, bridges, carried, links, silent_links, snapshot
 from kvmagent.bridge_mark import Mark
+from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
-from virtnet import direct, verbs
+from virtnet import direct, moves, verbs
 from virtnet.bridges import why_it_stays
 from virtnet.facts import HostFacts
+from virtnet.moves import Carried
 from virtnet.refs import NetworkRef
 from virtnet.text import text
 from virtnet.verbs import Verb
@@ -23,11 +25,15 @@ SETTLING = 3.0  # seconds: until a link has its carrier again and the kernel has
 
 
 class LinkVerbs:
-    """read_facts: this host's, fresh. Where a bridge has a mark the panel made it; all others are never changed."""
+    """read_facts: this host's, fresh. Where a bridge has a mark the panel made it; all others are never changed.
 
-    def __init__(self, steps: Steps, read_facts: Callable[[], HostFacts]) -> None:
+    Once the guard is armed, the way back of all links is its own, as a whole.
+    """
+
+    def __init__(self, steps: Steps, read_facts: Callable[[], HostFacts], guard: GuardVerbs) -> None:
         self._steps = steps
         self._read_facts = read_facts
+        self._guard = guard
         self._before: Snapshot | None = None
         self._touched: set[str] = set()
         self._compares = True
@@ -37,9 +43,9 @@ class LinkVerbs:
         with self._steps.doing(verb):
             kind = links.kind(bridge)
             if kind == "bridge":
-                if self._was_interrupted(bridge, network):
+                if self._guard.armed is None and self._was_interrupted(bridge, network):
                     self._compares = False
-                    self._steps.push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
+                    self._push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
                 self._steps.already_so(verb)
                 return
             if kind is not None:
@@ -48,7 +54,7 @@ class LinkVerbs:
                 )
             wanted = bridges.settings_for(network, uplink)
             self._touch(bridge, uplink)
-            self._steps.push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
+            self._push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
             bridges.add(bridge, wanted)
             self._steps.done(verb)
 
@@ -65,10 +71,13 @@ class LinkVerbs:
             if mark is None or why is not None:
                 self._steps.already_so(verb, why)
                 return
+            if mark.uplink is not None and (what := carried.read(bridge)):
+                self._move_out(what, mark.uplink)
+                return
             former, was_up = bridges.settings(bridge, mark), links.is_up(bridge)
             self._touch(bridge, mark.uplink)
             back = verbs.add_bridge(bridge, mark.uplink)
-            self._steps.push(back, lambda: self._make_again(bridge, former, was_up=was_up))
+            self._push(back, lambda: self._make_again(bridge, former, was_up=was_up))
             self._take_away(bridge)
             freed = text("%(link)s is free again, as it was before.", link=mark.uplink) if mark.uplink else None
             self._steps.done(verb, freed)
@@ -85,9 +94,12 @@ class LinkVerbs:
                 raise VerbFailed(
                     text("%(bridge)s is there already, and its ports stay as they are.", bridge=bridge),
                 )
+            if links.master(link) is None and (what := carried.read(link)):
+                self._move_in(what, bridge)
+                return
             self._touch(bridge, link)
             back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
-            self._steps.push(back, lambda: self._free(bridge, mark))
+            self._push(back, lambda: self._free(bridge, mark))
             bridges.set_master(link, bridge)
             # Else it and the bridge, which has the same MAC, would carry the same link-local address.
             bridges.set_ipv6(link, on=False)
@@ -101,7 +113,7 @@ class LinkVerbs:
                 return
             self._touch(link)
             back = Verb(text=text("Set %(link)s down.", link=link), command=f"ip link set {link} down")
-            self._steps.push(back, lambda: self._set_down(link))
+            self._push(back, lambda: self._set_down(link))
             links.set_state(link, up=True)
             self._steps.done(verb)
 
@@ -137,19 +149,44 @@ class LinkVerbs:
     def compare_with_before(self) -> bool:
         """After an undo: True when each link that was touched is as it was. What differs is told.
 
-        What was before an interrupted try nobody knows any more; then only the bridge's mark says what to put back.
+        What was before an interrupted try only the guard's plan knows; without one the bridge's mark says what to put
+        back.
         """
-        if self._before is None or not self._compares:
+        before, touched = self._before, set(self._touched)
+        if self._guard.armed is not None:
+            # "": rules and routes of several links, which belong to none.
+            before, touched = self._guard.before or None, touched | {*self._guard.armed.links, ""}
+        if before is None or not self._compares:
             return True
-        names = ", ".join(sorted(self._touched))
+        names = ", ".join(sorted(filter(None, touched)))
         verb = Verb(text=text("Compare %(links)s with before.", links=names), command="ip -d address; ip route")
         try:
-            differences = snapshot.differences_that_stay(self._before, of=self._touched, seconds=SETTLING)
+            differences = snapshot.differences_that_stay(before, of=touched, seconds=SETTLING)
         except (NetlinkError, OSError) as error:
             differences = [explained(verb, error)]
         for difference in differences:
             self._steps.not_undone(verb, difference)
         return not differences
+
+    def _move_in(self, what: Carried, bridge: str) -> None:
+        verb = verbs.move_into_bridge(what.link, bridge, moves.into_bridge(what, bridge))
+        with self._steps.doing(verb):
+            self._guard.run(bridge_move.into_bridge(what, bridge))
+            if why_not := bridge_move.why_not_moved(what, bridge):
+                raise VerbFailed(why_not)
+            self._steps.done(verb)
+
+    def _move_out(self, what: Carried, uplink: str) -> None:
+        verb = verbs.move_out_of_bridge(what.link, uplink, moves.out_of_bridge(what, uplink))
+        with self._steps.doing(verb):
+            self._guard.run(bridge_move.out_of_bridge(what, uplink, self._guard.before))
+            if why_not := bridge_move.why_not_moved(what, uplink):
+                raise VerbFailed(why_not)
+            self._steps.done(verb)
+
+    def _push(self, back: Verb, run: Callable[[], bool]) -> None:
+        if self._guard.armed is None:
+            self._steps.push(back, run)
 
     def _touch(self, *names: str | None) -> None:
         """Before the first change: what all must be like again after an undo."""

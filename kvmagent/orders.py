@@ -5,9 +5,10 @@ Whatever is refused is counted in the journal, logged, and reported as OrderReje
 
 from __future__ import annotations
 
+import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -16,13 +17,15 @@ from cryptography.exceptions import InvalidSignature
 from pydantic import BaseModel
 
 from kvmagent.carry_out import Finished
+from kvmagent.confirmation import PanelConfirmation
+from kvmagent.guard_verbs import Confirmation
 from kvmagent.journal import Entry, Journal
 from kvmagent.keys import fingerprint, public_key_from_text
 from kvmagent.nonces import Nonces
 from kvmagent.settings import Settings
 from virtnet.actions import AnyAction
 from virtnet.envelope import unseal
-from virtnet.messages import Order, OrderFinished, OrderReceived, OrderRejected, Ping, Step
+from virtnet.messages import Order, OrderFinished, OrderReceived, OrderRejected, Ping, Step, Verdict
 from virtnet.spec import Problem
 from virtnet.text import text
 
@@ -38,12 +41,19 @@ class CarryOut(Protocol):
     """kvmagent.carry_out.carry_out with its Libvirt already given."""
 
     def __call__(
-        self, action: AnyAction, note: Callable[[Step], None], *, found: Callable[[str], None], before: str | None
+        self,
+        action: AnyAction,
+        note: Callable[[Step], None],
+        *,
+        found: Callable[[str], None],
+        before: str | None,
+        confirmation: Confirmation,
     ) -> Finished: ...
 
 
 class Orders:
-    """`told` is called whenever a report was put into the journal's outbox, `asked` with each good ping's id."""
+    """`told` is called whenever a report was put into the journal's outbox, `told_anew` when it must go out over a new
+    connection, `asked` with each good ping's id. `verdicts`: what the panel says on an armed change, sealed."""
 
     def __init__(
         self,
@@ -54,6 +64,8 @@ class Orders:
         *,
         told: Callable[[], None],
         asked: Callable[[UUID], None],
+        told_anew: Callable[[], None],
+        verdicts: Callable[[], Iterator[str | None]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
@@ -64,6 +76,8 @@ class Orders:
         self._carry_out = carry_out
         self._told = told
         self._asked = asked
+        self._told_anew = told_anew
+        self._verdicts = verdicts
         self._now = now
         self._tellings = _Rate(TOLD_A_SECOND)
 
@@ -133,10 +147,36 @@ class Orders:
             self._told()
 
         log.info("order %s: %s", order.order, order.action.title())
+        confirmation = PanelConfirmation(
+            order,
+            self._journal,
+            told_anew=self._told_anew,
+            read=lambda sealed, nonce: self._verdict(sealed, order, nonce),
+            verdicts=self._verdicts,
+        )
         finished = self._carry_out(
-            order.action, note, found=lambda found: self._journal.found(order.order, found), before=before
+            order.action,
+            note,
+            found=lambda found: self._journal.found(order.order, found),
+            before=before,
+            confirmation=confirmation,
         )
         self._finish(order.order, finished)
+
+    def _verdict(self, sealed: str, order: Order, nonce: str) -> Verdict | None:
+        """None when it was refused: whatever is no word of the panel on this very change is waited past."""
+        verdict = self._unseal(sealed, Verdict)
+        if verdict is None:
+            return None
+        if verdict.host != self._settings.host:
+            self._refuse("other-host", verdict.order)
+        elif verdict.order == order.order and hmac.compare_digest(verdict.nonce.encode(), nonce.encode()):
+            return verdict
+        else:
+            # The panel repeats its word until the order is finished, so one may be left over: counted, and not told.
+            log.info("a verdict on %s was of another moment", verdict.order)
+            self._journal.refuse(OrderRejected(order=verdict.order, reason="stale-nonce"), tell=False)
+        return None
 
     def _finish(self, order: UUID, finished: Finished) -> None:
         self._journal.finish(

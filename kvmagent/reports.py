@@ -51,6 +51,7 @@ class Reports:
         self._redis = client
         self._watch = watch
         self._wake = threading.Event()
+        self._anew = threading.Event()
         self._facts: FactsReport | None = None
         self._facts_lock = threading.Lock()
         self._facts_digest = ""
@@ -58,6 +59,11 @@ class Reports:
 
     def told(self) -> None:
         """Something new waits in the journal."""
+        self._wake.set()
+
+    def told_anew(self) -> None:
+        """Something waits in the journal that must go out over a connection opened from now on."""
+        self._anew.set()
         self._wake.set()
 
     def facts(self, report: FactsReport) -> None:
@@ -73,6 +79,9 @@ class Reports:
         heartbeat_at = time.monotonic()
         while not stop.is_set():
             try:
+                if self._anew.is_set():
+                    self._anew.clear()
+                    self._redis.connection_pool.disconnect()
                 self._send_waiting()
                 if time.monotonic() >= heartbeat_at:
                     self._send(Heartbeat(nonce=self._nonces.fresh(), facts_digest=self._facts_digest))

@@ -55,7 +55,7 @@ def take() -> Snapshot:
                     key = names.get(message["ifindex"], ""), f"neighbour {message.get_attr('NDA_DST')}"
                     found[key] = str(message.get_attr("NDA_LLADDR"))
     for name in ("all", "default", *names.values()):
-        found.update(_sysctls(name))
+        found.update(sysctls(name))
     return found
 
 
@@ -96,6 +96,18 @@ def lost(before: Snapshot, *, of: Collection[str], seconds: float) -> list[Text]
     deadline = time.monotonic() + seconds
     while (found := missing()) and time.monotonic() < deadline:
         time.sleep(0.05)
+    return found
+
+
+def sysctls(link: str) -> dict[tuple[str, str], str]:
+    """The settings of one link, as a snapshot holds them."""
+    found = {}
+    for family, keys in SYSCTLS.items():
+        for key in keys:
+            try:
+                found[link, f"sysctl {family} {key}"] = (PROC / family / "conf" / link / key).read_text().strip()
+            except OSError:  # no IPv6 in this kernel, or the link went away meanwhile
+                continue
     return found
 
 
@@ -156,14 +168,3 @@ def _attributes(message: Any) -> str:
     """All that a message says, in one order."""
     fields = {name: value for name, value in message.items() if isinstance(value, int) and name != "length"}
     return " ".join(f"{name}={value}" for name, value in sorted([*fields.items(), *message["attrs"]], key=str))
-
-
-def _sysctls(link: str) -> dict[tuple[str, str], str]:
-    found = {}
-    for family, keys in SYSCTLS.items():
-        for key in keys:
-            try:
-                found[link, f"sysctl {family} {key}"] = (PROC / family / "conf" / link / key).read_text().strip()
-            except OSError:  # no IPv6 in this kernel, or the link went away meanwhile
-                continue
-    return found

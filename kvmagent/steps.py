@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Literal
 import libvirt
 from pyroute2.netlink.exceptions import NetlinkError
 
+from kvmagent.arming import GuardFailed
 from kvmagent.firewall import FirewallFailed
 from kvmagent.libvirt_connection import LibvirtDown
 from kvmagent.links import NoSuchLink
@@ -26,7 +28,17 @@ class VerbFailed(Exception):
         self.text = sentence
 
 
-FAILURES = (VerbFailed, LibvirtDown, FirewallFailed, NoSuchLink, libvirt.libvirtError, NetlinkError, OSError)
+FAILURES = (
+    VerbFailed,
+    LibvirtDown,
+    FirewallFailed,
+    GuardFailed,
+    NoSuchLink,
+    libvirt.libvirtError,
+    NetlinkError,
+    OSError,
+    subprocess.SubprocessError,
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Steps:
 
 def explained(verb: Verb, error: Exception) -> Text:
     """The error in a sentence for people."""
-    if isinstance(error, VerbFailed | LibvirtDown | FirewallFailed):
+    if isinstance(error, VerbFailed | LibvirtDown | FirewallFailed | GuardFailed):
         return error.text
     if isinstance(error, NoSuchLink):
         return text("This host has no link %(link)s any more.", link=error)

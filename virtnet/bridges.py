@@ -35,25 +35,20 @@ def ports_stay(facts: HostFacts, ref: NetworkRef, bridge: str, uplink: str | Non
 
 
 def uplink_is_not_free(facts: HostFacts, link: Link, bridge: str) -> list[Problem]:
-    """A port of a bridge does not answer for the host's addresses any more, and what stands on it may change too."""
-    move = text("Choose another uplink, or move the host's address to the bridge %(bridge)s first.", bridge=bridge)
+    """What the host has on the link itself moves to the bridge; what stands on it as a link of its own stays behind."""
     if link.kind == "vlan":
         sentence = text("%(link)s is a VLAN of %(parent)s.", link=link.name, parent=link.parent or "?")
         fix = text("Make a bridge over it with the tool that made the VLAN, and choose that bridge here.")
         return [Problem(text=sentence, fix=fix, field="uplink")]
-    if links.default_route_on(facts, link.name):
+    if leased := [str(address) for address in link.dynamic if address.version == 4]:
         sentence = text(
-            "%(link)s carries this host's default route: as a port of a bridge it would cut the host off.",
+            "%(link)s has its address %(address)s from DHCP: on a port its client would not hear the answers, and the "
+            "lease would run out.",
             link=link.name,
+            address=", ".join(leased),
         )
-        return [Problem(text=sentence, fix=move, field="uplink")]
-    if addresses := links.addresses_on(link):
-        sentence = text(
-            "%(link)s holds this host's address %(address)s, which stops answering on a port of a bridge.",
-            link=link.name,
-            address=", ".join(addresses),
-        )
-        return [Problem(text=sentence, fix=move, field="uplink")]
+        fix = text("Give %(link)s a fixed address first, or choose another uplink.", link=link.name)
+        return [Problem(text=sentence, fix=fix, field="uplink")]
     if above := _standing_on(facts, link.name):
         sentence = text("%(links)s stands on %(link)s.", links=", ".join(above), link=link.name)
         return [Problem(text=sentence, fix=text("Choose another uplink."), field="uplink")]
@@ -63,8 +58,8 @@ def uplink_is_not_free(facts: HostFacts, link: Link, bridge: str) -> list[Proble
 def why_it_stays(facts: HostFacts, bridge: str, ref: NetworkRef) -> Text | None:
     """Why a bridge is not taken away with the network `ref`; None when it goes.
 
-    It goes when the panel made it and nobody else uses it: no other network, no guest, no link but its own uplink, and
-    no address of the host.
+    It goes when the panel made it and nobody else uses it: no other network, no guest, no link but its own uplink. The
+    host's addresses on it go back to the uplink; without one they stay, and so does the bridge.
     """
     found = facts.link(bridge)
     if found is None or found.made_for is None:
@@ -77,7 +72,8 @@ def why_it_stays(facts: HostFacts, bridge: str, ref: NetworkRef) -> Text | None:
     ]
     users += [port for port in facts.bridges.get(bridge, ()) if port != found.made_with]
     users += _standing_on(facts, bridge)
-    users += links.addresses_on(found)
+    if found.made_with not in facts.bridges.get(bridge, ()):
+        users += links.addresses_on(found)
     if users:
         return text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=", ".join(users))
     return None

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from virtnet import guarding
 from virtnet.actions import Action
+from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import FileChange
 from virtnet.facts import HostFacts, Link, Route, Rule
-from virtnet.hanging import Hanging
+from virtnet.hanging import Hanging, hanging_on
+from virtnet.host import Asks
 from virtnet.plan import RecordingHost
 from virtnet.refs import NetworkRef
 from virtnet.text import Text
@@ -61,6 +64,21 @@ class _ForeseeingHost(RecordingHost):
         super().__init__(facts)
         self.after = facts
         self.guarded: Guarded | None = None
+
+    def arm_guard(
+        self,
+        links: tuple[str, ...],
+        asks: Asks = "panel",
+        *,
+        new: tuple[str, ...] = (),
+        network: NetworkRef | None = None,
+        stp: bool = False,
+    ) -> None:
+        super().arm_guard(links, asks, new=new, network=network, stp=stp)
+        why = guarding.why_risky(self._facts, links, network)
+        if why is not None:
+            hanging = hanging_on(self._facts, links[0])
+            self.guarded = Guarded(why, hanging, asks, seconds=int(CONFIRM_SECONDS))
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         super().add_bridge(bridge, network, uplink)

@@ -1,11 +1,16 @@
 """The verbs that a mode may ask of a host. kvmagent.host does them; virtnet.plan records them.
 
 Each verb tells what it found or did, is safe to repeat, and has its undo.
+
+arm_guard before the first verb that may cut the host off, await_confirmation after the last: in between only links
+change. links: those that the verbs in between change, new: those that they make, which go on the way back. asks:
+whether the panel may answer by itself, or a person judges. network: the links are bridges that go with it, unless
+others stand on them. stp: a bridge with the spanning tree protocol is mute for 30 s, so its window is 45 s or more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from virtnet.card_filter import CardFilter
 from virtnet.firewall import NetworkRules
@@ -15,6 +20,8 @@ from virtnet.vf import VfAttributes
 
 if TYPE_CHECKING:  # a card knows what stands in its way, as a mode does, and modes know the verbs
     from virtnet.interface import InterfaceSpec
+
+Asks = Literal["panel", "person"]
 
 
 class Host(Protocol):
@@ -36,6 +43,18 @@ class Host(Protocol):
 
     # nftables: our own table, always replaced whole
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None: ...
+
+    # what may cut the host off: nothing is done where the links carry nothing of the host's
+    def arm_guard(
+        self,
+        links: tuple[str, ...],
+        asks: Asks = "panel",
+        *,
+        new: tuple[str, ...] = (),
+        network: NetworkRef | None = None,
+        stp: bool = False,
+    ) -> None: ...
+    def await_confirmation(self) -> None: ...
 
     # the kernel's links
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet.facts import HostFacts, Link, NetworkFacts
+from virtnet.facts import HostFacts, Link, NetworkFacts, Route
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, text
@@ -77,3 +77,12 @@ def routes_on(facts: HostFacts, link: str) -> list[str]:
 def networks_on(facts: HostFacts, ref: NetworkRef, link: str) -> list[NetworkFacts]:
     """The other libvirt networks that name this link."""
     return [network for network in facts.networks if network.uuid != ref.uuid and link in network.devs]
+
+
+def routes_over(facts: HostFacts, link: str) -> list[Route]:
+    """The routes over this link, without those that come with a link-local address."""
+    return [
+        route
+        for route in facts.routes
+        if route.dev == link and not (route.dst.version == 6 and route.dst.is_link_local)
+    ]

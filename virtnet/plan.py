@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, inbound, network_xml, persist, verbs
+from virtnet import bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs
 from virtnet.actions import Action
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import FileChange
 from virtnet.facts import DomainFacts, HostFacts
 from virtnet.firewall import NetworkRules
+from virtnet.host import Asks
 from virtnet.inbound import InboundPolicy, read_policy
 from virtnet.interface import InterfaceSpec
 from virtnet.libvirt_xml import parse
@@ -38,6 +39,7 @@ class RecordingHost:
         self._freed: list[str] = []  # links that no guest owns any more
         self._rules = _rules_on(facts)
         self._policies = {guest.uuid: _policies_of(guest) for guest in facts.domains}
+        self._asks: Asks | None = None
 
     def define_network(self, network: NetworkRef, xml: str) -> None:
         self.verbs.append(verbs.define_network(network, xml))
@@ -94,16 +96,46 @@ class RecordingHost:
             verb = verbs.load_firewall
         self.verbs.append(verb(network, firewall.ruleset(self._rules.values())))
 
+    def arm_guard(
+        self,
+        links: tuple[str, ...],
+        asks: Asks = "panel",
+        *,
+        new: tuple[str, ...] = (),
+        network: NetworkRef | None = None,
+        stp: bool = False,
+    ) -> None:
+        why = guarding.why_risky(self._facts, links, network)
+        if why is not None:
+            self._asks = asks
+            self.verbs.append(verbs.arm_guard(guarding.touched(self._facts, (*links, *new)), why))
+
+    def await_confirmation(self) -> None:
+        if self._asks is not None:
+            self.verbs.append(verbs.await_confirmation(self._asks))
+
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         self.verbs.append(verbs.add_bridge(bridge, uplink))
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
-        if self._facts.link(bridge) is not None and bridges.why_it_stays(self._facts, bridge, network) is None:
-            self._taken_away.add(bridge)
+        found = self._facts.link(bridge)
+        if found is None or bridges.why_it_stays(self._facts, bridge, network) is not None:
+            return
+        self._taken_away.add(bridge)
+        carried = moves.carried_on(self._facts, found)
+        if carried and found.made_with is not None:
+            lines = moves.out_of_bridge(carried, found.made_with)
+            self.verbs.append(verbs.move_out_of_bridge(bridge, found.made_with, lines))
+        else:
             self.verbs.append(verbs.delete_bridge(bridge))
 
     def set_master(self, link: str, bridge: str) -> None:
-        self.verbs.append(verbs.set_master(link, bridge))
+        found = self._facts.link(link)
+        carried = moves.carried_on(self._facts, found) if found is not None and found.master != bridge else None
+        if carried:
+            self.verbs.append(verbs.move_into_bridge(link, bridge, moves.into_bridge(carried, bridge)))
+        else:
+            self.verbs.append(verbs.set_master(link, bridge))
 
     def set_up(self, link: str) -> None:
         self.verbs.append(verbs.set_up(link))

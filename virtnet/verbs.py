@@ -141,6 +141,26 @@ def load_firewall_without(network: NetworkRef, ruleset: str) -> Verb:
     )
 
 
+def arm_guard(links: Sequence[str], why: Text) -> Verb:
+    """why: what may be cut off."""
+    return Verb(
+        text=text(
+            "Arm the guard: unless the change is confirmed in time, it puts %(links)s back as it is now. %(why)s",
+            links=", ".join(links),
+            why=why,
+        ),
+        command="python3 -I -S guard.py /var/lib/kvmagent/guard",
+    )
+
+
+def await_confirmation(asks: str) -> Verb:
+    if asks == "person":
+        sentence = text("Wait until the panel is reached over a new connection, and a person says that it stays.")
+    else:
+        sentence = text("Wait until the panel answers over a new connection.")
+    return Verb(text=sentence, command="kvmagent keep")
+
+
 def add_bridge(bridge: str, uplink: str | None) -> Verb:
     # The uplink's own MAC: the bridge keeps it when guests' taps join, and neighbours learn nothing new.
     like_it = ""
@@ -179,6 +199,31 @@ def take_back(link: str) -> Verb:
         text=text("Let the host speak on %(link)s again.", link=link),
         command=f"rm /etc/sysctl.d/90-kvmpanel-{link}.conf; "
         f"sysctl -w net/ipv4/conf/{link}/arp_ignore=0 net/ipv6/conf/{link}/disable_ipv6=0",
+    )
+
+
+def move_into_bridge(link: str, bridge: str, lines: Sequence[str]) -> Verb:
+    """lines: of virtnet.moves; the last command of all is the port's own sysctl."""
+    return Verb(
+        text=text(
+            "Make %(link)s a port of %(bridge)s, which takes over its addresses, routes and neighbours.",
+            link=link,
+            bridge=bridge,
+        ),
+        command=f"ip -force -batch {link}-to-{bridge}.ip; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
+        document=_text(lines),
+    )
+
+
+def move_out_of_bridge(bridge: str, link: str, lines: Sequence[str]) -> Verb:
+    return Verb(
+        text=text(
+            "Take the bridge %(bridge)s away; %(link)s takes back its addresses, routes and neighbours.",
+            link=link,
+            bridge=bridge,
+        ),
+        command=f"sysctl -w net/ipv6/conf/{link}/disable_ipv6=0; ip -force -batch {bridge}-to-{link}.ip",
+        document=_text(lines),
     )
 
 
@@ -263,6 +308,10 @@ def _told(owner: Owner | None) -> str:
             return "nmcli connection reload"
         case _:
             return "ifquery --list"
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _file(name: str) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import select
 import sys
+import time
+from typing import Literal
+from uuid import uuid4
 
+from kvmagent import arming
 from kvmagent.alone import alone
+from kvmagent.arming import Armed
 from kvmagent.carry_out import Finished, carry_out
 from kvmagent.commands.action_file import NoAction, read_action
 from kvmagent.libvirt_connection import Libvirt
 from virtnet.messages import Step
+from virtnet.text import text
 
+LOOK_SECONDS = 0.5
 STATUS = {"applied": 0, "refused": 1, "undone": 3, "failed": 4}
 
 
@@ -34,9 +42,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     libvirt = Libvirt(arguments.uri)
+    confirmation = TerminalConfirmation(reads=arguments.file != "-" and sys.stdin.isatty())
+    note = _print_json_step if arguments.json else _print_step
     try:
         with alone():
-            finished = carry_out(action, libvirt, _print_json_step if arguments.json else _print_step)
+            finished = carry_out(action, libvirt, note, confirmation=confirmation)
     except PermissionError as error:
         print(f"{error.filename} cannot be written. Run kvmagent as root.", file=sys.stderr)
         return 1
@@ -44,6 +54,44 @@ def run(arguments: argparse.Namespace) -> int:
         libvirt.close()
     _print_end(finished)
     return STATUS[finished.outcome]
+
+
+class TerminalConfirmation:
+    """A person at this host. reads: whether `keep` can be typed here; from another login `kvmagent keep` says the same,
+    and proves that the host is still reached."""
+
+    def __init__(self, *, reads: bool) -> None:
+        self.owner = f"terminal-{uuid4()}"
+        self._reads = reads
+
+    def verdict(self, armed: Armed) -> Literal["keep", "undo"] | None:
+        here = text(" Or type keep or undo here.") if self._reads else ""
+        print(
+            text(
+                "The change is made. Log in once more, and run kvmagent keep or kvmagent undo within %(seconds)s s; "
+                "else all goes back.",
+                seconds=round(armed.left),
+            ),
+            here,
+            file=sys.stderr,
+            flush=True,
+        )
+        while armed.left:
+            state = arming.find()[1]
+            if state != "armed":
+                return "keep" if state == "kept" else "undo"
+            typed = self._typed()
+            if typed in {"keep", "undo"}:
+                return "keep" if typed == "keep" else "undo"
+        return None
+
+    def _typed(self) -> str:
+        """What was typed within half a second, "" for nothing."""
+        if not self._reads:
+            time.sleep(LOOK_SECONDS)
+            return ""
+        ready, _, _ = select.select([sys.stdin], [], [], LOOK_SECONDS)
+        return sys.stdin.readline().strip() if ready else ""
 
 
 def _print_step(step: Step) -> None:

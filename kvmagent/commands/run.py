@@ -22,8 +22,10 @@ from kvmagent import settings as settings_module
 from kvmagent import tasks, worker
 from kvmagent.alone import alone
 from kvmagent.carry_out import Finished, carry_out
+from kvmagent.confirmation import verdicts
 from kvmagent.facts import read_facts
 from kvmagent.facts_publisher import FactsPublisher
+from kvmagent.guard_verbs import Confirmation
 from kvmagent.journal import Journal
 from kvmagent.keys import UnusableKey, load_host_key
 from kvmagent.libvirt_connection import Libvirt
@@ -72,7 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
     watch = Watch(libvirt, publisher.changed)
 
     orders = Orders(
-        settings, journal, nonces, partial(_carry_out, libvirt, watch), told=reports.told, asked=publisher.asked
+        settings,
+        journal,
+        nonces,
+        partial(_carry_out, libvirt, watch),
+        told=reports.told,
+        asked=publisher.asked,
+        told_anew=reports.told_anew,
+        verdicts=partial(verdicts, settings),
     )
     app = worker.make_app(settings)
     tasks.register(app, orders, watchdog)
@@ -117,10 +126,11 @@ def _carry_out(
     *,
     found: Callable[[str], None],
     before: str | None,
+    confirmation: Confirmation,
 ) -> Finished:
     try:
         with alone():
-            return carry_out(action, libvirt, note, found=found, before=before)
+            return carry_out(action, libvirt, note, found=found, before=before, confirmation=confirmation)
     finally:
         watch.touch()
 

@@ -14,6 +14,7 @@ import pytest
 
 from kvmagent import bridges, links, snapshot
 from kvmagent.bridge_mark import Mark
+from kvmagent.guard_verbs import GuardVerbs, NobodyConfirms
 from kvmagent.host import VerbFailed
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.snapshot import Snapshot
@@ -43,9 +44,11 @@ class Host:
         error = text(libvirt_error) if libvirt_error else None
         self.told: list[Step] = []
         self.steps = Steps(self.told.append)
-        self.verbs = LinkVerbs(
-            self.steps, lambda: HostFacts(links=links.read_links(), networks=networks, libvirt_error=error)
-        )
+
+        def facts() -> HostFacts:
+            return HostFacts(links=links.read_links(), networks=networks, libvirt_error=error)
+
+        self.verbs = LinkVerbs(self.steps, facts, GuardVerbs(self.steps, facts, NobodyConfirms()))
 
     def make(self, uplink: str | None = "e0", network: NetworkRef = LAN) -> None:
         """The verbs of the mode Bridge."""

@@ -215,7 +215,7 @@ def count(statement):
 
 journal._db.set_trace_callback(count)
 
-def carry_out(action, note, *, found, before):
+def carry_out(action, note, *, found, before, confirmation):
     done = directory / "done"
     found("<network/>")
     if not done.exists():
@@ -228,7 +228,10 @@ def carry_out(action, note, *, found, before):
     return Finished(outcome="applied")
 
 settings = Settings.model_validate_json((directory / "etc" / "agent.json").read_text())
-orders = Orders(settings, journal, nonces, carry_out, told=lambda: None, asked=lambda ping: None)
+orders = Orders(
+    settings, journal, nonces, carry_out, told=lambda: None, asked=lambda ping: None, told_anew=lambda: None,
+    verdicts=lambda: iter(())
+)
 orders.recover()
 for envelope in (directory / "envelopes").read_text().splitlines():
     orders.receive(envelope)

@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from kvmagent import links, snapshot
+from kvmagent.guard_verbs import GuardVerbs, NobodyConfirms
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.link_verbs import LinkVerbs
@@ -26,7 +27,7 @@ def ip(*arguments: str) -> None:
 
 def verbs_here(steps: list[Step]) -> tuple[LinkVerbs, Steps]:
     kept = Steps(steps.append)
-    return LinkVerbs(kept, HostFacts), kept
+    return LinkVerbs(kept, HostFacts, GuardVerbs(kept, HostFacts, NobodyConfirms())), kept
 
 
 def test_it_reads_kind_master_mac_mtu_and_addresses() -> None:

@@ -14,6 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kvmagent.carry_out import Finished
+from kvmagent.guard_verbs import Confirmation
 from kvmagent.journal import Journal
 from kvmagent.nonces import Nonces
 from kvmagent.orders import TRIES, Orders
@@ -44,11 +45,19 @@ class Agent:
             self._carry_out,
             told=lambda: None,
             asked=self.pings.append,
+            told_anew=lambda: None,
+            verdicts=lambda: iter(()),
             now=lambda: self.now,
         )
 
     def _carry_out(
-        self, action: AnyAction, note: Callable[[Step], None], *, found: Callable[[str], None], before: str | None
+        self,
+        action: AnyAction,
+        note: Callable[[Step], None],
+        *,
+        found: Callable[[str], None],
+        before: str | None,
+        confirmation: Confirmation,
     ) -> Finished:
         self.befores.append(before)
         found("<network/>")
@@ -210,6 +219,8 @@ def test_after_a_restart_every_older_envelope_is_stale(agent: Agent, tmp_path: P
         agent._carry_out,
         told=lambda: None,
         asked=agent.pings.append,
+        told_anew=lambda: None,
+        verdicts=lambda: iter(()),
     )
     restarted.receive(envelope)
     assert agent.done == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from ipaddress import IPv4Interface
@@ -16,7 +17,7 @@ from lab import Lab, LabGuest, LabHost
 from lab.machine import LabMachine
 from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from tests.lab.product import Product
-from virtnet.actions import UpdateNetwork
+from virtnet.actions import Action, UpdateNetwork
 from virtnet.modes.bridge import Bridge
 
 pytestmark = pytest.mark.lab
@@ -85,8 +86,8 @@ def test_a_second_network_stands_on_the_same_bridge_which_goes_with_the_last(lab
     assert must_apply(host, define(SECOND)) == ["already-so", "already-so", "done", "done", "done"]
     status, steps, said = apply(host, undefine(LAN))
     assert status == 0, said
-    assert [step.outcome for step in steps] == ["done", "done", "already-so"]
-    assert str(steps[2].detail) == "br0 stays: second stands on it."
+    assert [step.outcome for step in steps] == ["already-so", "done", "done"]
+    assert str(steps[0].detail) == "br0 stays: second stands on it."
     with lab.probe(host, "br0", "guest2") as probe:
         assert pings(lab.client, probe.address)
     assert must_apply(host, undefine(SECOND)) == ["done"] * 3
@@ -115,22 +116,62 @@ def test_when_libvirt_refuses_the_network_the_links_are_as_before(host: LabHost)
     assert differences(host, before) == []
 
 
-def test_it_refuses_an_uplink_that_carries_the_host_and_touches_nothing(host: LabHost) -> None:
+def apply_and_keep(lab: Lab, host: LabHost, action: Action) -> None:
+    """`kvmagent apply`, and while it waits, `kvmagent keep` from another login. The host is reached all the time."""
+    pipe = subprocess.PIPE
+    change = host.popen([*KVMAGENT, "apply", "-"], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    with change:
+        assert change.stdin is not None
+        assert change.stdout is not None
+        assert change.stderr is not None
+        change.stdin.write(action.model_dump_json())
+        change.stdin.close()
+        while "kvmagent keep" not in (line := change.stderr.readline()):
+            assert line, change.stdout.read()
+        assert pings(lab.client, host.address)
+        host.run([*KVMAGENT, "keep"])
+        assert change.wait(60) == 0, change.stderr.read()
+    assert pings(lab.client, host.address)
+
+
+def test_the_host_s_own_uplink_goes_into_a_bridge_and_out_again_once_somebody_confirms(
+    lab: Lab, host: LabHost, guest: LabGuest
+) -> None:
     before = take(host)
-    status, steps, said = apply(host, define(LAN.model_copy(update={"uplink": "eth0"})))
-    assert (status, steps) == (1, [])
-    assert "eth0 carries this host's default route" in said
+    spec = LAN.model_copy(update={"uplink": "eth0"})
+    apply_and_keep(lab, host, define(spec))
+    seen = {link.name: link for link in facts(host).links}
+    assert host.address in [address.ip for address in seen["br0"].addresses]
+    assert must_apply(host, attach(guest, LAN.name, MAC)) == ["done"]
+    address = guest.wait_address()
+    assert pings(lab.client, address.ip)
+    assert pings(host, address.ip)
+    assert must_apply(host, detach(guest, MAC)) == ["done"]
+    apply_and_keep(lab, host, undefine(spec))
     assert differences(host, before) == []
 
 
-def test_it_refuses_an_uplink_with_an_address(host: LabHost) -> None:
-    host.run(["ip", "address", "add", "10.88.0.1/24", "dev", "eth1"])
+def test_nobody_confirms_and_the_host_s_own_uplink_is_as_before(lab: Lab, host: LabHost) -> None:
+    before = take(host)
+    order = define(LAN.model_copy(update={"uplink": "eth0"})).model_dump_json()
+    short = ["env", "KVMAGENT_CONFIRM_SECONDS=4"]
+    done = host.run([*short, *KVMAGENT, "apply", "-"], input=order, check=False, timeout=90)
+    assert done.returncode == 3, done.stderr
+    assert "Nobody confirmed the change in time" in done.stderr
+    assert differences(host, before) == []
+    assert pings(lab.client, host.address)
+    assert host.run([*KVMAGENT, "keep"], check=False).returncode == 1
+
+
+def test_it_refuses_an_uplink_with_an_address_from_dhcp(host: LabHost) -> None:
+    leased = ["10.88.0.1/24", "dev", "eth1", "valid_lft", "900", "preferred_lft", "900"]
+    host.run(["ip", "address", "add", *leased])
     try:
         status, steps, said = apply(host, define(LAN))
     finally:
         host.run(["ip", "address", "del", "10.88.0.1/24", "dev", "eth1"])
     assert (status, steps) == (1, [])
-    assert "eth1 holds this host's address 10.88.0.1/24" in said
+    assert "eth1 has its address 10.88.0.1/24 from DHCP" in said
 
 
 def test_it_refuses_a_port_of_another_bridge(host: LabHost) -> None:

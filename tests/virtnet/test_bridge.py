@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ipaddress import IPv4Interface, IPv4Network, IPv6Network
+from ipaddress import IPv4Interface
 
 import pytest
 from pydantic import ValidationError
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.virtnet.samples import BRIDGE, MAC, OFFICE, OTHER, guest, host, host_with, link, network, office, said
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.configuration import Lasting, LinkConfiguration
-from virtnet.facts import HostFacts, InterfaceFacts, Link, NetworkFacts, Route
+from virtnet.facts import HostFacts, InterfaceFacts, Link, NetworkFacts
 from virtnet.modes.bridge import Bridge
 from virtnet.plan import plan
 from virtnet.text import text
@@ -49,11 +49,6 @@ def test_an_uplink_that_is_its_port_already_is_right_even_with_the_host_s_addres
         ),
         ("eth2", "eth2 is a port of br0 already.", "Use br0 as the bridge, or another uplink."),
         (
-            "eth0",
-            "eth0 carries this host's default route: as a port of a bridge it would cut the host off.",
-            "Choose another uplink, or move the host's address to the bridge br1 first.",
-        ),
-        (
             "br0",
             "br0 is a bridge, and a bridge cannot be a port of another.",
             "Use br0 as the bridge, without an uplink.",
@@ -71,17 +66,19 @@ def test_it_refuses_a_guest_s_tap_as_uplink() -> None:
     assert said(with_uplink("vnet7").problems(facts, OFFICE)) == [("uplink", "vnet7 leads to no LAN.")]
 
 
-def test_it_refuses_an_uplink_with_an_ipv6_default_route() -> None:
-    facts = host(routes=(Route(dst=IPv6Network("::/0"), dev="eth1"),))
-    assert [str(problem.text) for problem in BRIDGE.problems(facts, OFFICE)] == [
-        "eth1 carries this host's default route: as a port of a bridge it would cut the host off."
-    ]
+def test_an_uplink_that_carries_the_host_is_taken_with_all_that_it_carries() -> None:
+    assert with_uplink("eth0").problems(host(), OFFICE) == []
 
 
-def test_it_refuses_an_uplink_that_holds_an_address_of_the_host() -> None:
-    facts = host_with(link("eth1", addresses=(IPv4Interface("10.8.0.5/24"),)))
+def test_it_refuses_an_address_from_dhcp() -> None:
+    address = IPv4Interface("10.8.0.5/24")
+    facts = host_with(link("eth1", addresses=(address,), dynamic=(address,)))
     assert said(BRIDGE.problems(facts, OFFICE)) == [
-        ("uplink", "eth1 holds this host's address 10.8.0.5/24, which stops answering on a port of a bridge.")
+        (
+            "uplink",
+            "eth1 has its address 10.8.0.5/24 from DHCP: on a port its client would not hear the answers, and the "
+            "lease would run out.",
+        )
     ]
 
 
@@ -147,14 +144,6 @@ def test_it_refuses_a_name_that_no_link_can_have(bridge: str) -> None:
 def test_it_refuses_a_bridge_that_is_its_own_uplink() -> None:
     with pytest.raises(ValidationError, match="cannot be a port of itself"):
         Bridge(name="office", bridge="br0", uplink="br0")
-
-
-def test_the_way_out_over_two_routes_is_found_whichever_comes_first() -> None:
-    routes = (
-        Route(dst=IPv4Network("0.0.0.0/0"), dev="eth0", metric=100),
-        Route(dst=IPv4Network("0.0.0.0/0"), dev="eth1", metric=600),
-    )
-    assert [problem.field for problem in BRIDGE.problems(host(routes=routes), OFFICE)] == ["uplink"]
 
 
 def test_who_reaches_whom() -> None:
@@ -224,8 +213,8 @@ def test_undefining_takes_it_out_of_the_configuration_when_the_bridge_goes() -> 
         networks=(office(BRIDGE),),
         lasting=(Lasting(bridge="br1", owner="ifupdown"),),
     )
-    (*_, last) = plan(UndefineNetwork(network=OFFICE, spec=BRIDGE), facts)
-    assert str(last.text) == "Take br1 out of this host's configuration (ifupdown)."
+    (_, forgets, *_) = plan(UndefineNetwork(network=OFFICE, spec=BRIDGE), facts)
+    assert str(forgets.text) == "Take br1 out of this host's configuration (ifupdown)."
     stays = facts.model_copy(update={"networks": (*facts.networks, network("lan2", "bridge", bridge="br1"))})
     (*_, last) = plan(UndefineNetwork(network=OFFICE, spec=BRIDGE), stays)
     assert str(last.text) == "Undefine the network office."

@@ -20,14 +20,6 @@ def with_bridge(*more: Link, made_for: object = OFFICE.uuid, made_with: str = "e
     return host_with(bridge, link("eth1", master="br1"), *more, **about)
 
 
-def test_an_ipv6_link_local_address_is_the_kernel_s_own_and_an_ipv4_one_somebody_gave() -> None:
-    assert BRIDGE.problems(host_with(link("eth1", addresses=(IPv6Interface("fe80::1/64"),))), OFFICE) == []
-    facts = host_with(link("eth1", addresses=(IPv4Interface("169.254.9.9/16"),)))
-    assert said(BRIDGE.problems(facts, OFFICE)) == [
-        ("uplink", "eth1 holds this host's address 169.254.9.9/16, which stops answering on a port of a bridge.")
-    ]
-
-
 def test_a_vlan_belongs_to_what_made_it() -> None:
     facts = host_with(link("eth1.5", kind="vlan", parent="eth1"))
     (problem,) = Bridge(name="office", bridge="br1", uplink="eth1.5").problems(facts, OFFICE)
@@ -106,14 +98,19 @@ def test_it_stays_while_another_stands_on_it(facts: HostFacts, user: str) -> Non
     assert str(why_it_stays(facts, "br1", OFFICE)) == f"br1 stays: {user} stands on it."
 
 
-def test_it_stays_while_the_host_has_an_address_on_it() -> None:
-    bridge = link(
-        "br1",
-        kind="bridge",
-        made_for=OFFICE.uuid,
-        addresses=(IPv4Interface("10.8.0.1/24"), IPv6Interface("fe80::6/64")),
-    )
+ADDRESSES = (IPv4Interface("10.8.0.1/24"), IPv6Interface("fe80::6/64"))
+
+
+def test_it_stays_while_the_host_has_an_address_on_it_that_has_nowhere_to_go() -> None:
+    bridge = link("br1", kind="bridge", made_for=OFFICE.uuid, addresses=ADDRESSES)
     assert str(why_it_stays(host_with(bridge), "br1", OFFICE)) == "br1 stays: 10.8.0.1/24 stands on it."
+    former = link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1", addresses=ADDRESSES)
+    assert str(why_it_stays(host_with(former), "br1", OFFICE)) == "br1 stays: 10.8.0.1/24 stands on it."
+
+
+def test_it_goes_with_the_host_s_address_on_it_which_its_uplink_takes_back() -> None:
+    bridge = link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1", addresses=ADDRESSES)
+    assert why_it_stays(host_with(bridge, link("eth1", master="br1")), "br1", OFFICE) is None
 
 
 def test_a_network_that_happens_to_have_the_bridge_s_name_is_no_user() -> None:

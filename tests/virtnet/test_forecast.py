@@ -166,3 +166,11 @@ def test_guests_hang_on_it_by_a_bridge_over_it_a_vlan_of_it_and_a_vf_of_it() -> 
     )
     facts = machine(pf, over, vlan, veth, domains=guests)
     assert hanging_on(facts, "eth1").guests == ("bridged", "tagged", "with-a-vf")
+
+
+def test_a_change_of_the_host_s_own_uplink_is_told_as_one_that_could_cut_it_off() -> None:
+    action = DefineNetwork(network=OFFICE, spec=BRIDGE)
+    told = forecast(action, machine(uplink())).guarded
+    assert told is not None
+    assert (str(told.why), told.asks, told.seconds) == ("eth1 carries the way to the panel.", "person", 60)
+    assert forecast(action, host()).guarded is None

@@ -52,9 +52,9 @@ REMOVE = ["virsh net-destroy office", "virsh net-undefine office"]
 BRIDGE_LINKS = [
     "ip link add name br1 address $(cat /sys/class/net/eth1/address) mtu $(cat /sys/class/net/eth1/mtu) "
     "type bridge stp_state 0 forward_delay 0",
+    "ip link set br1 up",
     "ip link set eth1 master br1; sysctl -w net/ipv6/conf/eth1/disable_ipv6=1",
     "ip link set eth1 up",
-    "ip link set br1 up",
 ]
 VFS = ["ip link set ens1f0 up", "echo 4 > /sys/class/net/ens1f0/device/sriov_numvfs", ""]
 TABLE = ["nft -f kvmpanel.nft"]
@@ -124,7 +124,7 @@ def test_the_firewall_table_is_loaded_without_the_rules_of_what_goes() -> None:
 def test_the_bridge_that_the_panel_made_goes_with_the_last_network_on_it() -> None:
     made = (link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"), link("eth1", master="br1"))
     action = UndefineNetwork(network=OFFICE, spec=BRIDGE)
-    assert commands(action, host_with(*made, networks=(office(BRIDGE),))) == [*REMOVE, "ip link delete br1"]
+    assert commands(action, host_with(*made, networks=(office(BRIDGE),))) == ["ip link delete br1", *REMOVE]
     shared = (office(BRIDGE), network("second", "bridge", bridge="br1"))
     assert commands(action, host_with(*made, networks=shared)) == REMOVE
 

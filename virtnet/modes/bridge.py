@@ -3,7 +3,8 @@
     guest -- tap -- br0 -- uplink -- LAN
 
 libvirt does not manage this bridge: no addresses, no DHCP, no firewall rules. It was there before, or the agent makes
-it, with a free uplink as its port or with none. The bridge that the agent made goes with the last network on it.
+it, with an uplink as its port or with none; what the host has on that uplink moves to the bridge, and goes back when
+the last network on it goes. A change of the host's own uplink is undone unless somebody confirms it.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class Bridge(NetworkSpec):
         Field(
             title=gettext_noop("Uplink"),
             description=gettext_noop(
-                "Becomes a port of a new bridge; it must carry no address. Leave empty for a bridge that is there, or "
-                "for one that leads to no LAN."
+                "Becomes a port of a new bridge, which takes over the host's addresses and routes on it. Leave empty "
+                "for a bridge that is there, or for one that leads to no LAN."
             ),
         ),
     ] = None
@@ -127,11 +128,9 @@ class Bridge(NetworkSpec):
         return []
 
     def _uplink_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        if self.uplink is None:
-            return []
-        link = facts.link(self.uplink)
+        link = facts.link(self.uplink or "")
         if link is None:
-            return links.link_is_missing(facts, self.uplink, field="uplink")
+            return links.link_is_missing(facts, self.uplink, field="uplink") if self.uplink else []
         if link.master == self.bridge:
             return []
         other = text("Use %(bridge)s as the bridge, or another uplink.", bridge=link.master)
@@ -178,17 +177,22 @@ class Bridge(NetworkSpec):
         host.update_network(ref, self.libvirt_xml(ref))
 
     def _wire(self, host: Host, ref: NetworkRef) -> None:
+        if self.uplink is not None:
+            host.arm_guard((self.uplink,), asks="person", new=(self.bridge,))
         host.add_bridge(self.bridge, ref, self.uplink)
+        host.set_up(self.bridge)
         if self.uplink is not None:
             host.set_master(self.uplink, self.bridge)
             host.set_up(self.uplink)
-        host.set_up(self.bridge)
+        host.await_confirmation()
         if self.lasts:
             host.persist_bridge(self.bridge, self.uplink)
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
+        # Others may stand on the bridge, or may have made it: then it stays.
+        host.arm_guard((self.bridge,), asks="person", network=ref)
+        host.delete_bridge(self.bridge, ref)
+        host.await_confirmation()
+        host.forget_bridge(self.bridge)
         host.destroy_network(ref)
         host.undefine_network(ref)
-        # Others may stand on the bridge, or may have made it: then it stays.
-        host.delete_bridge(self.bridge, ref)
-        host.forget_bridge(self.bridge)

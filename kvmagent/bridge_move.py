@@ -1,0 +1,61 @@
+"""The move of what a link carries into a bridge over it, and back: the guard's steps, and the look afterwards.
+
+See virtnet/moves.py for the order.
+"""
+
+from __future__ import annotations
+
+from kvmagent import carried, restore, snapshot
+from kvmagent.guard import Step
+from kvmagent.snapshot import Snapshot
+from virtnet import moves
+from virtnet.moves import Carried
+from virtnet.text import Text, text
+
+
+def into_bridge(what: Carried, bridge: str) -> list[Step]:
+    """Its uplink becomes a port without IPv6 addresses of its own."""
+    steps = _sysctls_like(what.link, bridge) + restore.batch(moves.into_bridge(what, bridge)) + _rules(what, bridge)
+    return [*steps, restore.sysctl("ipv6", what.link, "disable_ipv6", "1")]
+
+
+def out_of_bridge(what: Carried, uplink: str, before: Snapshot) -> list[Step]:
+    """The bridge is gone afterwards. before: the snapshot that knows how IPv6 addresses are made on the uplink."""
+    mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
+    # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
+    waits: list[Step] = [
+        restore.sysctl("ipv6", uplink, "addr_gen_mode", "1"),
+        restore.sysctl("ipv6", uplink, "disable_ipv6", "0"),
+    ]
+    lines = restore.batch(moves.out_of_bridge(what, uplink))
+    return [*waits, *lines, *_rules(what, uplink), restore.sysctl("ipv6", uplink, "addr_gen_mode", mode)]
+
+
+def why_not_moved(what: Carried, target: str) -> Text | None:
+    """Read back: what has not come to the target."""
+    now = carried.read(target)
+    missing = [one.words for one in what.addresses if not one.dynamic and one.on(target) not in now.addresses]
+    routes = [moves.renamed(route, what.link, target) for route in what.routes if not carried.renewed(route)]
+    missing += [route for route in routes if route not in now.routes]
+    if not missing:
+        return None
+    return text("%(link)s did not take over %(what)s.", link=target, what=", ".join(missing))
+
+
+def _sysctls_like(uplink: str, bridge: str) -> list[Step]:
+    """The bridge treats packets as the uplink did. Where the host forwards IPv6, the kernel listens to routers on it
+    only when told so twice (accept_ra=2): else the host's own way out would run out."""
+    found: list[Step] = []
+    now = snapshot.sysctls(uplink)
+    for (_, thing), value in now.items():
+        _, version, key = thing.split()
+        if key == "accept_ra" and value != "0" and now[uplink, "sysctl ipv6 forwarding"] == "1":
+            value = "2"
+        if key != "addr_gen_mode":
+            found.append(restore.sysctl(version, bridge, key, value))
+    return found
+
+
+def _rules(what: Carried, target: str) -> list[Step]:
+    found = moves.rules_of(what, target).items()
+    return [step for version, lines in found for step in restore.batch(lines, f"-{version}")]

@@ -1,0 +1,191 @@
+"""The process that puts the host's network back unless it is told in time that all is well.
+
+    python -I -S guard.py DIRECTORY
+
+The agent starts it before the first change, as a process of its own: it lives on when the agent, Redis and the panel do
+not. It needs the standard library and `ip`, nothing else. DIRECTORY holds plan.json (see kvmagent/arming.py), gets the
+socket on which the guard is spoken to, one word a line, and at the end outcome.json.
+
+The guard also makes the change, by the same kind of steps: an agent that is killed then leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+PLAN, SOCKET, OUTCOME = "plan.json", "guard.sock", "outcome.json"
+LOOK = 0.25  # seconds: how often the clock is looked at. select(2) does not count the time of a suspended host
+PATIENCE = 1.0  # seconds for a client to say its word
+LONGEST_STEP = 10.0  # seconds
+
+
+class Write(TypedDict):
+    """A file under /proc/sys or /sys, and its text. One that is not there is left out."""
+
+    do: Literal["write"]
+    path: str
+    value: str
+
+
+class Batch(TypedDict):
+    """Lines for `ip -force -batch`: what is so already the kernel refuses, and the rest goes on."""
+
+    do: Literal["ip"]
+    options: list[str]  # [], ["-4"], ["-6"]
+    lines: list[str]
+
+
+class Run(TypedDict):
+    """Any other command, e.g. `nft -f FILE`."""
+
+    do: Literal["run"]
+    command: list[str]
+
+
+Step = Write | Batch | Run
+
+
+class Outcome(TypedDict):
+    owner: str
+    state: Literal["kept", "restored"]
+    why: str
+    at: float  # by boot_clock()
+
+
+def boot_clock() -> float:
+    """Seconds since boot, those of a suspended host too: it does not hang on any wall clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def carry_out(steps: list[Step]) -> list[str]:
+    """Each step in order, whatever becomes of the others; what was said against them."""
+    said = []
+    for step in steps:
+        try:
+            if step["do"] == "write":
+                Path(step["path"]).write_text(step["value"])
+            elif step["do"] == "ip":
+                text = "".join(f"{line}\n" for line in step["lines"])
+                said += _run(["ip", *step["options"], "-force", "-batch", "-"], text)
+            else:
+                said += _run(step["command"])
+        except (OSError, subprocess.TimeoutExpired) as error:
+            said.append(str(error))
+    return said
+
+
+def write_whole(path: Path, content: object) -> None:
+    """JSON, there whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(json.dumps(content))
+    new.replace(path)
+
+
+def _run(command: list[str], text: str = "") -> list[str]:
+    done = subprocess.run(
+        command, input=text, capture_output=True, text=True, timeout=LONGEST_STEP, check=False, start_new_session=True
+    )
+    return done.stderr.splitlines()
+
+
+class Guard:
+    """One armed change, from the plan to the outcome."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read()
+        if os.stat("/proc/self/ns/net").st_ino != self._plan["netns"]:
+            raise SystemExit("the plan is for another network namespace")
+        (directory / SOCKET).unlink(missing_ok=True)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # By a relative name: the path of a socket may have 107 characters at most.
+        os.chdir(directory)
+        self._socket.bind(SOCKET)
+        self._socket.listen()
+        self._socket.settimeout(LOOK)
+
+    def watch(self) -> None:
+        """Until the change is kept or taken back."""
+        while boot_clock() < self._plan["deadline"]:
+            for client in self._clients():
+                with client:
+                    if self._hear(client):
+                        return
+        self._restore("nobody confirmed in time")
+
+    def _clients(self) -> Iterator[socket.socket]:
+        with contextlib.suppress(TimeoutError):
+            yield self._socket.accept()[0]
+
+    def _hear(self, client: socket.socket) -> bool:
+        """Does what it is told; whether that was the end."""
+        client.settimeout(PATIENCE)
+        said: list[str] = []
+        over = False
+        try:
+            line = client.makefile("r").readline()
+            # Without its end it is the half of a line, from an agent that was killed.
+            word, _, argument = line[:-1].partition(" ") if line.endswith("\n") else ("", "", "")
+            if word == "keep":
+                self._end("kept", argument)
+                over = True
+            elif word == "restore":
+                said = self._restore(argument)
+                over = True
+            elif word == "reload":
+                self._read()
+            elif word == "run":
+                said = carry_out(json.loads(argument))
+            client.sendall(json.dumps({"left": self._plan["deadline"] - boot_clock(), "said": said}).encode() + b"\n")
+        except (OSError, ValueError) as error:
+            _log(f"a client was not understood: {error}")
+        return over
+
+    def _read(self) -> None:
+        self._plan: dict[str, Any] = json.loads((self._directory / PLAN).read_text())
+
+    def _restore(self, why: str) -> list[str]:
+        said = carry_out(self._plan["restore"])
+        for line in said:
+            _log(line)
+        self._end("restored", why)
+        return said
+
+    def _end(self, state: Literal["kept", "restored"], why: str) -> None:
+        outcome: Outcome = {"owner": self._plan["owner"], "state": state, "why": why, "at": boot_clock()}
+        write_whole(Path(OUTCOME), outcome)
+        Path(SOCKET).unlink(missing_ok=True)
+
+    def told_to_go(self, *_: object) -> None:
+        """SIGTERM while armed: nobody would be left to put the host back later."""
+        self._restore("the guard was ended")
+        os._exit(0)
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def main(directory: str) -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("-1000")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard = Guard(Path(directory))
+    signal.signal(signal.SIGTERM, guard.told_to_go)
+    guard.watch()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,162 @@
+"""Arming the guard before what may cut the host off, and waiting for the word that the change stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from kvmagent import arming, carried, links, restore, snapshot
+from kvmagent.arming import Armed, Asks, GuardFailed
+from kvmagent.guard import Step, boot_clock
+from kvmagent.snapshot import Snapshot
+from kvmagent.steps import Steps, VerbFailed
+from virtnet import guarding, verbs
+from virtnet.facts import HostFacts
+from virtnet.refs import NetworkRef
+from virtnet.text import text
+from virtnet.verbs import Verb
+
+RESTORE_SECONDS = 5.0  # after the deadline: until the guard must have put everything back
+
+
+class Confirmation(Protocol):
+    """Who says whether an armed change stays. owner: the order's id, by which an interrupted change is found again."""
+
+    owner: str
+
+    def verdict(self, armed: Armed) -> Literal["keep", "undo"] | None:
+        """Waits for it as long as the window is open; None when it closed."""
+
+
+class NobodyConfirms:
+    """For what never comes to an armed change."""
+
+    owner = "nobody"
+
+    def verdict(self, armed: Armed) -> Literal["keep", "undo"] | None:
+        return "undo"
+
+
+class GuardVerbs:
+    """armed: the guarded change that this action makes, also once it was kept; None where nothing is at risk."""
+
+    def __init__(self, steps: Steps, read_facts: Callable[[], HostFacts], confirmation: Confirmation) -> None:
+        self._steps = steps
+        self._read_facts = read_facts
+        self._confirmation = confirmation
+        self._is_kept = False
+        self.armed: Armed | None = None
+
+    @property
+    def before(self) -> Snapshot:
+        return self.armed.before if self.armed is not None and self.armed.of_this_boot else {}
+
+    def arm(
+        self, names: tuple[str, ...], asks: Asks, new: tuple[str, ...], network: NetworkRef | None, *, stp: bool = False
+    ) -> None:
+        former, state, _ = arming.find()
+        if former is not None and former.owner == self._confirmation.owner:
+            self._go_on(former, state)
+            return
+        facts = self._read_facts()
+        risk = guarding.why_risky(facts, names, network)
+        if risk is None:
+            return
+        touched = guarding.touched(facts, (*names, *new))
+        verb = verbs.arm_guard(touched, risk)
+        with self._steps.doing(verb):
+            if state == "armed" and former is not None:
+                raise VerbFailed(
+                    text(
+                        "Another change of this host waits for its confirmation (%(links)s, %(seconds)s s more).",
+                        links=", ".join(former.links),
+                        seconds=round(former.left),
+                    )
+                )
+            if state == "lost":
+                arming.restore("the guard of an earlier change was gone")
+            self._arm(touched, asks, stp=stp)
+            self._steps.done(verb)
+
+    def also(self, step: Step) -> None:
+        """One more step of the way back, before a verb changes what it restores; nothing where none is armed."""
+        if self.armed is not None and not self._is_kept:
+            arming.also(step)
+
+    def run(self, steps: list[Step]) -> None:
+        """A change by the guard's hand: it is made whole also when the agent is killed in the middle."""
+        if self.armed is None or self._is_kept:
+            raise GuardFailed(text("No guard is armed."))
+        arming.run(steps)
+
+    def await_confirmation(self) -> None:
+        if self.armed is None:
+            return
+        verb = verbs.await_confirmation(self.armed.asks)
+        with self._steps.doing(verb):
+            if self._is_kept:
+                self._steps.already_so(verb)
+                return
+            verdict = self._confirmation.verdict(self.armed)
+            if verdict == "keep":
+                if arming.find()[1] != "kept":  # else somebody kept it at the host's terminal
+                    arming.keep(self._confirmation.owner)
+                self._is_kept = True
+                self._steps.done(verb)
+                return
+            if verdict == "undo":
+                arming.restore("it was to be undone")
+                raise VerbFailed(text("It was to be undone."))
+            self._await_restored()
+            raise VerbFailed(text("Nobody confirmed the change in time, so the guard has taken it back."))
+
+    def _arm(self, touched: tuple[str, ...], asks: Asks, *, stp: bool) -> None:
+        for name in touched:
+            if links.kind(name) is not None and (odd := carried.why_not(carried.read(name))):
+                raise VerbFailed(odd)
+        before = snapshot.take()
+        armed = Armed(
+            owner=self._confirmation.owner,
+            asks=asks,
+            deadline=boot_clock() + arming.confirm_seconds(stp=stp),
+            links=touched,
+            before=before,
+            restore=restore.plan(touched, before),
+        )
+        arming.arm(armed)
+        self.armed = armed
+        self._push(armed)
+
+    def _go_on(self, former: Armed, state: arming.State) -> None:
+        """This action was interrupted: the same window is still open, or it is over."""
+        self.armed = former
+        verb = verbs.arm_guard(former.links, text("The change was interrupted and goes on."))
+        with self._steps.doing(verb):
+            if state == "lost":
+                arming.restore("the guard was gone")
+            if state in {"lost", "restored"}:
+                raise VerbFailed(text("The change was taken back meanwhile: nobody had confirmed it."))
+            self._is_kept = state == "kept"
+            self._push(former)
+            self._steps.already_so(verb)
+
+    def _push(self, armed: Armed) -> None:
+        names = ", ".join(armed.links)
+        back = Verb(text=text("Put %(links)s back as before.", links=names), command="kvmagent undo")
+        self._steps.push(back, self._put_back)
+
+    @staticmethod
+    def _put_back() -> bool:
+        _, state, _ = arming.find()
+        if state == "restored":
+            return False
+        arming.restore("a later step failed")
+        return True
+
+    @staticmethod
+    def _await_restored() -> None:
+        deadline = time.monotonic() + RESTORE_SECONDS
+        while arming.find()[1] == "armed" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        arming.restore("nobody confirmed in time")  # nothing happens where the guard has done so

@@ -1,0 +1,121 @@
+"""The way back of links to what they are now, worked out before the first change: steps for the guard.
+
+They are right from any point in between, also when nothing was changed yet: whatever is so already is refused by the
+kernel, or stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from kvmagent import carried, links, snapshot
+from kvmagent.carried import ip
+from kvmagent.guard import Batch, Step, Write
+from kvmagent.snapshot import Snapshot
+from virtnet import moves
+from virtnet.moves import Carried
+
+LAST = ("disable_ipv6", "addr_gen_mode")  # they decide whether the kernel gives a link-local address, and when
+
+
+def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
+    """For these links; those that are not there now go. Raises CalledProcessError, OSError."""
+    wanted = list(dict.fromkeys(names))
+    there = [name for name in wanted if links.kind(name) is not None]
+    what = {name: carried.read(name) for name in there}
+    shown = {name: _shown(name) for name in there}
+    bridges_first = sorted(there, key=lambda name: links.kind(name) != "bridge")
+    steps: list[Step] = []
+    again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
+    steps += batch(again)
+    # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
+    steps += [step for name in there for step in _ipv6_waits(name, before)]
+    lines = [line for name in bridges_first for line in _put_on(what[name])]
+    lines += [line for name in bridges_first for line in _as_link(shown[name])]
+    lines += [
+        line for name in there for other in there if other != name for line in _take_from(what[name], what[other])
+    ]
+    lines += [f"link delete dev {name}" for name in wanted if name not in there]
+    lines += [line for name in there for address in _lasting(what[name]) for line in address.as_it_was(name)]
+    steps += batch(lines)
+    for name in there:
+        for other in wanted:
+            steps += _rules(what[name], other) if other != name else []
+    return steps + [step for name in there for step in _sysctls(name, before)]
+
+
+def batch(lines: list[str], *options: str) -> list[Step]:
+    return [Batch(do="ip", options=list(options), lines=lines)] if lines else []
+
+
+def sysctl(version: str, link: str, key: str, value: str) -> Write:
+    return Write(do="write", path=f"/proc/sys/net/{version}/conf/{link}/{key}", value=value)
+
+
+def _shown(name: str) -> dict[str, Any]:
+    (shown,) = json.loads(ip("-j", "-d", "link", "show", "dev", name))
+    found: dict[str, Any] = shown
+    return found
+
+
+def _bridge_again(shown: dict[str, Any]) -> list[str]:
+    name, about = shown["ifname"], shown["linkinfo"]["info_data"]
+    lines = [
+        f"link add name {name} index {shown['ifindex']} address {shown['address']} mtu {shown['mtu']} type bridge "
+        f"stp_state {about['stp_state']} forward_delay {about['forward_delay']}"
+    ]
+    return [*lines, f"link set dev {name} alias {shown['ifalias']}"] if "ifalias" in shown else lines
+
+
+def _as_link(shown: dict[str, Any]) -> list[str]:
+    name = shown["ifname"]
+    master = f"master {shown['master']}" if "master" in shown else "nomaster"
+    state = "up" if "UP" in shown["flags"] else "down"
+    return [f"link set dev {name} {master}", f"link set dev {name} mtu {shown['mtu']} {state}"]
+
+
+def _lasting(what: Carried) -> list[moves.Address]:
+    """What a router gave is left to it: the kernel asks again, and would not take ours for its own."""
+    return [address for address in what.addresses if not (address.ipv6 and address.dynamic)]
+
+
+def _put_on(what: Carried) -> list[str]:
+    lines = [f"link set dev {what.link} up"] if what else []
+    lines += [address.put_on(what.link) for address in _lasting(what)]
+    lines += [f"neighbour replace {neighbour} dev {what.link}" for neighbour in what.neighbours]
+    return lines + [f"route append {route}" for route in what.routes if not carried.renewed(route)]
+
+
+def _take_from(what: Carried, other: Carried) -> list[str]:
+    """The other link does not keep what it did not carry before."""
+    routes = [moves.renamed(moves.handed_over(route), what.link, other.link) for route in what.routes]
+    lines = [f"route delete {route}" for route in routes if route not in other.routes]
+    addresses = [address for address in what.addresses if address not in other.addresses]
+    return lines + [address.take_from(other.link) for address in reversed(addresses)]
+
+
+def _rules(what: Carried, other: str) -> list[Step]:
+    steps: list[Step] = []
+    for version, rule in what.rules:
+        # `rule add` takes the same rule twice, so that it is first taken away wherever it is.
+        lines = [f"rule delete {moves.renamed(rule, what.link, other)}", f"rule delete {rule}", f"rule add {rule}"]
+        steps += batch(lines, f"-{version}")
+    return steps
+
+
+def _ipv6_waits(name: str, before: Snapshot) -> list[Step]:
+    if before.get((name, "sysctl ipv6 disable_ipv6")) != "0":
+        return []
+    return [sysctl("ipv6", name, "addr_gen_mode", "1"), sysctl("ipv6", name, "disable_ipv6", "0")]
+
+
+def _sysctls(name: str, before: Snapshot) -> list[Step]:
+    found: list[Step] = []
+    for version, keys in snapshot.SYSCTLS.items():
+        for key in sorted(keys, key=lambda key: key in LAST):
+            value = before.get((name, f"sysctl {version} {key}"))
+            if value is not None:
+                found.append(sysctl(version, name, key, value))
+    return found

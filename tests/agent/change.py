@@ -1,0 +1,176 @@
+"""One change of a host's bridge by the real verbs, the guard included; only libvirt's part is left out.
+
+    python -m tests.agent.change make|remove|loop [--verdict keep|undo|never] [--kill N] [--fault NAME] [--owner NAME]
+
+--kill N: SIGKILL at the N-th point; there is one before and one after each verb. --fault: what goes wrong, see FAULTS.
+Prints each step, and the outcome as the agent would report it; "loop" makes and removes the bridge --runs times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import time
+from typing import Any, Literal
+from uuid import UUID
+
+from kvmagent import arming, bridge_move, links
+from kvmagent.arming import Armed
+from kvmagent.guard import Step as GuardStep
+from kvmagent.guard_verbs import GuardVerbs
+from kvmagent.link_verbs import LinkVerbs
+from kvmagent.steps import Steps, VerbFailed
+from kvmagent.way_to_panel import link_to
+from virtnet.facts import HostFacts
+from virtnet.host import Asks
+from virtnet.messages import Step
+from virtnet.modes.bridge import Bridge
+from virtnet.refs import NetworkRef
+
+LAN = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000a"), name="lan")
+SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
+
+
+# What a broken change does in the place of a line of the right one: (beginning of the line, what comes instead).
+FAULTS = {
+    "wrong-port": ("link set dev eth0 master br0", "link set dev spare0 master br0"),
+    "no-port": ("link set dev eth0 master br0", ""),
+    "wrong-address": ("address replace 10.9.0.2/24", "address replace 10.99.0.2/24 dev br0"),
+    "no-routes": ("route append", ""),
+}
+
+
+class Says:
+    """A Confirmation that has made up its mind; "never" waits until the window is over."""
+
+    def __init__(self, verdict: str, owner: str) -> None:
+        self.owner = owner
+        self._verdict = verdict
+
+    def verdict(self, armed: Armed) -> Literal["keep", "undo"] | None:
+        if self._verdict == "keep":
+            return "keep"
+        if self._verdict == "undo":
+            return "undo"
+        time.sleep(armed.left)
+        return None
+
+
+class Host:
+    """The verbs of virtnet.host, as LinuxHost does them, without libvirt's."""
+
+    def __init__(self, told: list[Step], says: Says) -> None:
+        self.steps = Steps(told.append)
+        self.guard = GuardVerbs(self.steps, facts, says)
+        self.links = LinkVerbs(self.steps, facts, self.guard)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "arm_guard":
+            return lambda names, asks, new=(), network=None, stp=False: self.guard.arm(
+                names, asks, new, network, stp=stp
+            )
+        if name == "await_confirmation":
+            return self.guard.await_confirmation
+        return getattr(self.links, name, lambda *_: None)
+
+    def _arm_guard(
+        self,
+        names: tuple[str, ...],
+        asks: Asks,
+        new: tuple[str, ...] = (),
+        network: NetworkRef | None = None,
+        stp: bool = False,
+    ) -> None:
+        self.guard.arm(names, asks, new, network, stp=stp)
+
+    def undo(self) -> bool:
+        undone = self.steps.undo()
+        return self.links.compare_with_before() and undone
+
+
+class Killed:
+    """A host whose process is killed at one point."""
+
+    def __init__(self, host: Host, at: int) -> None:
+        self._host, self._at, self._point = host, at, 0
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._host, name)
+
+        def done(*arguments: Any, **named: Any) -> None:
+            self._reach()
+            verb(*arguments, **named)
+            self._reach()
+
+        return done
+
+    def _reach(self) -> None:
+        self._point += 1
+        if self._point == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def facts() -> HostFacts:
+    found = links.read_links()
+    return HostFacts(
+        links=found, routes=links.read_routes(found), rules=links.read_rules(), way_to_panel=link_to("10.9.0.1")
+    )
+
+
+def break_it(fault: str) -> None:
+    """Lets each change from now on go wrong in one way, and the look afterwards see nothing of it."""
+    beginning, instead = FAULTS[fault]
+    rightly = arming.run
+
+    def wrongly(steps: list[GuardStep]) -> list[str]:
+        for step in steps:
+            if step["do"] == "ip":
+                step["lines"] = [instead if line.startswith(beginning) else line for line in step["lines"]]
+        return rightly(steps)
+
+    setattr(arming, "run", wrongly)  # noqa: B010
+    setattr(bridge_move, "why_not_moved", lambda what, target: None)  # noqa: B010
+
+
+def change(what: str, says: Says, kill: int = 0) -> tuple[str, list[Step]]:
+    """("applied" | "undone" | "failed", the steps)."""
+    told: list[Step] = []
+    host = Host(told, says)
+    asked: Any = Killed(host, kill) if kill else host
+    try:
+        SPEC.apply(asked, LAN) if what == "make" else SPEC.remove(asked, LAN)
+    except VerbFailed:
+        return ("undone" if host.undo() else "failed"), told
+    return "applied", told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=["make", "remove", "loop"])
+    parser.add_argument("--verdict", default="keep")
+    parser.add_argument("--owner", default="")
+    parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--fault", default="")
+    parser.add_argument("--runs", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.fault:
+        break_it(arguments.fault)
+    for number in range(arguments.runs):
+        for what in ("make", "remove") if arguments.what == "loop" else (arguments.what,):
+            owner = arguments.owner or f"{os.getpid()}-{number}-{what}"
+            begun = time.perf_counter()
+            outcome, told = change(what, Says(arguments.verdict, owner), arguments.kill)
+            for step in told:
+                print(f"{step.outcome:>12}  {step.text} {step.detail or ''}")
+            print(
+                json.dumps({"what": what, "outcome": outcome, "ms": round(1000 * (time.perf_counter() - begun), 1)}),
+                flush=True,
+            )
+            if arguments.what == "loop":
+                time.sleep(0.3)
+
+
+if __name__ == "__main__":
+    main()

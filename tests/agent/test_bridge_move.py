@@ -1,0 +1,69 @@
+"""The host's own uplink goes into a bridge and out of it again, with probes each 5 ms: nothing is lost, nothing stays.
+
+Row 2 of the reliability figures; the others are in test_guard.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.cabled_host import CabledHost, needs_root
+
+SOAK = os.environ.get("KVMPANEL_SOAK") == "1"
+
+pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[CabledHost]:
+    needs_root()
+    with CabledHost(tmp_path, seconds=30) as host:
+        yield host
+
+
+def test_in_and_out_again_loses_no_packet_and_leaves_no_trace(host: CabledHost) -> None:
+    before = host.snapshot()
+    runs = 100 if SOAK else 5
+    with host.probe() as probes:
+        told = host.change("loop", "--runs", str(runs))
+    assert [one["outcome"] for one in told] == ["applied"] * (2 * runs)
+    print(f"{probes.lost} of {probes.sent} probes lost in {runs} moves in and {runs} out")
+    assert probes.sent > 50 * runs
+    assert probes.lost <= (1 if SOAK else 0), probes.told
+    assert probes.sessions_held
+    assert host.differences(before) == []
+
+
+def test_the_bridge_has_all_that_the_uplink_had(host: CabledHost) -> None:
+    shown = host.run(["ip", "route", "show", "table", "all", "dev", "eth0"]) + host.run(["ip", "-6", "route"])
+    assert host.outcome("make") == "applied"
+    now = host.run(["ip", "route", "show", "table", "all", "dev", "br0"]) + host.run(["ip", "-6", "route"])
+    for line in shown.splitlines():
+        if "local " not in line and "broadcast " not in line and "fe80::/64" not in line:
+            assert line.replace("dev eth0", "dev br0") in now
+    assert "10.9.0.77 lladdr 52:54:00:00:00:07 PERMANENT" in host.run(["ip", "neighbour", "show", "dev", "br0"])
+    assert "from all fwmark 0x7 iif br0 lookup 77" in host.run(["ip", "rule"])
+    assert "from all iif br0 lookup 77" in host.run(["ip", "-6", "rule"])
+    assert host.run(["ip", "address", "show", "dev", "eth0"]).count("inet") == 0
+    addresses = host.run(["ip", "address", "show", "dev", "br0"])
+    assert addresses.count(" nodad") == 0
+    for address in ("10.9.0.2/24 brd 10.9.0.255", "10.9.0.3/24", "10.8.0.2/24", "2001:db8::2/64", "2001:db8:0:7::2/64"):
+        assert address in addresses
+
+
+def test_where_the_host_forwards_ipv6_the_bridge_still_listens_to_routers(host: CabledHost) -> None:
+    host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
+    assert host.outcome("make") == "applied"
+    assert host.run(["cat", "/proc/sys/net/ipv6/conf/br0/accept_ra"]).strip() == "2"
+
+
+def test_the_bridge_has_the_uplink_s_mtu_and_refuses_none_of_its_packets(host: CabledHost) -> None:
+    host.run(["ip", "link", "set", "eth0", "mtu", "1400"])
+    host.run(["ip", "link", "set", "eth0", "mtu", "1400"], where=host.lan)
+    assert host.outcome("make") == "applied"
+    assert " mtu 1400 " in host.run(["ip", "link", "show", "dev", "br0"])
+    assert "0% packet loss" in host.run(["ping", "-c1", "-W2", "-Mdo", "-s1372", "10.9.0.2"], where=host.lan)

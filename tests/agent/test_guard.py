@@ -1,0 +1,188 @@
+"""The guard puts the host back whatever becomes of the agent, and exactly so. Its host's only cable is what is changed.
+
+Rows 1, 3 and 4 of the reliability figures: killed at each point, broken changes, and nobody left but the guard.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.cabled_host import CabledHost, needs_root, wait_until
+from tests.agent.change import FAULTS
+
+SOAK = os.environ.get("KVMPANEL_SOAK") == "1"
+WINDOW = 3.0  # seconds
+MAKE_POINTS, REMOVE_POINTS = 14, 6  # before and after each verb of Bridge.apply and remove, up to the confirmation
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[CabledHost]:
+    needs_root()
+    with CabledHost(tmp_path, seconds=WINDOW) as host:
+        yield host
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[CabledHost]:
+    """One whose window is still open after all that a test does in it."""
+    needs_root()
+    with CabledHost(tmp_path, seconds=60) as host:
+        yield host
+
+
+@pytest.mark.parametrize("what", ["make", "remove"])
+@pytest.mark.parametrize("verdict", ["undo", "never"])
+def test_without_a_good_word_all_is_as_before(host: CabledHost, what: str, verdict: str) -> None:
+    if what == "remove":
+        assert host.outcome("make") == "applied"
+    before = host.snapshot()
+    with host.probe() as probes:
+        assert host.outcome(what, "--verdict", verdict) == "undone"
+    assert host.differences(before) == []
+    assert probes.sessions_held
+
+
+# With the move done or not, with neighbours that know each other and with others; the long form takes every point.
+SHORT = {("make", 2, True), ("make", 8, True), ("make", 9, False), ("remove", 3, False), ("remove", 5, True)}
+# Where the process of the agent dies, and whether the neighbours know each other then.
+POINTS = [
+    (what, point, cold)
+    for what, last in (("make", MAKE_POINTS), ("remove", REMOVE_POINTS))
+    for point in range(1, last + 1)
+    for cold in (True, False)
+    if SOAK or (what, point, cold) in SHORT
+]
+
+
+@pytest.mark.parametrize(("what", "point", "cold"), POINTS)
+def test_killed_at_any_point_the_host_is_reached_and_in_the_old_or_the_new_state(
+    host: CabledHost, what: str, point: int, cold: bool
+) -> None:
+    if what == "remove":
+        assert host.outcome("make") == "applied"
+    before = host.snapshot()
+    assert host.change(what, "--kill", str(point), "--verdict", "keep") == []
+    if cold:
+        host.forget_neighbours(host.name, "eth0", "br0")
+    # Not only once the guard has been at work: nothing is ever half done.
+    assert host.is_reached()
+    wait_until(host.guard_is_over, WINDOW + 2)
+    assert host.is_reached()
+    if _was_kept(host):
+        assert host.differences(before) != []
+    else:
+        assert host.differences(before) == []
+
+
+def _was_kept(host: CabledHost) -> bool:
+    return (host.state / "guard" / "outcome.json").exists() and host.guard_outcome() == "kept"
+
+
+@pytest.mark.parametrize("what", ["make", "remove"])
+def test_an_agent_that_was_killed_goes_on_in_the_same_window_and_arms_no_second_guard(
+    patient: CabledHost, what: str
+) -> None:
+    host = patient
+    if what == "remove":
+        assert host.outcome("make") == "applied"
+    before = host.snapshot()
+    point = "9" if what == "make" else "5"  # the links are moved, and nobody has said anything yet
+    assert host.change(what, "--kill", point, "--owner", "the order") == []
+    plan = (host.state / "guard" / "plan.json").read_bytes()
+    assert host.outcome(what, "--owner", "the order") == "applied"
+    assert (host.state / "guard" / "plan.json").read_bytes() == plan
+    assert host.guard_outcome() == "kept"
+    assert host.differences(before) != []
+
+
+def test_an_agent_that_comes_too_late_finds_the_old_network_and_says_so(host: CabledHost) -> None:
+    before = host.snapshot()
+    assert host.change("make", "--kill", "9", "--owner", "the order") == []
+    wait_until(host.guard_is_over, WINDOW + 2)
+    assert host.outcome("make", "--owner", "the order") == "undone"
+    assert host.differences(before) == []
+
+
+def test_one_change_is_armed_at_a_time(patient: CabledHost) -> None:
+    host = patient
+    assert host.change("make", "--kill", "9", "--owner", "the first") == []
+    told = host.run([sys.executable, "-m", "tests.agent.change", "remove", "--owner", "the second"])
+    assert "Another change of this host waits for its confirmation" in told
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("round_number", range(25 if SOAK else 1))
+def test_a_broken_change_is_back_by_the_deadline_and_identical(host: CabledHost, fault: str, round_number: int) -> None:
+    before = host.snapshot()
+    assert host.outcome("make", "--fault", fault, "--verdict", "never") == "undone"
+    assert host.guard_was_late() < 1
+    assert host.differences(before) == []
+    assert host.is_reached()
+
+
+@pytest.mark.parametrize("round_number", range(20 if SOAK else 1))
+def test_a_cable_that_leads_nowhere_is_left_by_the_deadline(host: CabledHost, round_number: int) -> None:
+    before = host.snapshot()
+    change = subprocess.Popen(
+        ["ip", "netns", "exec", host.name, sys.executable, "-m", "tests.agent.change", "make", "--verdict", "never"],
+        env=host.environment,
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: "br0" in host.run(["ip", "-br", "link"]))
+    host.run(["ip", "link", "set", "eth0", "down"], where=host.lan)
+    change.wait(30)
+    host.run(["ip", "link", "set", "eth0", "up"], where=host.lan)
+    host.run(["ip", "address", "replace", "2001:db8::1/64", "dev", "eth0", "nodad"], where=host.lan)
+    wait_until(host.is_reached)
+    assert host.differences(before) == []
+
+
+@pytest.mark.parametrize("round_number", range(10 if SOAK else 2))
+def test_with_nobody_left_and_pyroute2_unreadable_the_guard_brings_the_old_network_back(
+    host: CabledHost, round_number: int, tmp_path: Path
+) -> None:
+    before = host.snapshot()
+    # The guard is started by an agent that finds pyroute2, and must not need what comes after.
+    assert host.change("make", "--kill", "9" if round_number % 2 else "10") == []
+    (tmp_path / "pyroute2").mkdir()
+    (tmp_path / "pyroute2" / "__init__.py").write_text("raise ImportError('unreadable')")
+    (guard,) = _guards(host)
+    assert {b"-I", b"-S"} <= set(Path(f"/proc/{guard}/cmdline").read_bytes().split(b"\0"))
+    assert "pyroute2" not in Path(f"/proc/{guard}/maps").read_text()
+    assert host.is_reached()
+    wait_until(host.guard_is_over, WINDOW + 2)
+    assert host.differences(before) == []
+    assert host.is_reached()
+
+
+def test_a_guard_that_is_ended_puts_the_network_back_first(patient: CabledHost) -> None:
+    host = patient
+    before = host.snapshot()
+    assert host.change("make", "--kill", "9") == []
+    (guard,) = _guards(host)
+    os.kill(guard, signal.SIGTERM)
+    wait_until(host.guard_is_over, 2)
+    assert host.differences(before) == []
+
+
+def test_a_guard_that_was_killed_leaves_its_work_to_the_next_agent(patient: CabledHost) -> None:
+    host = patient
+    before = host.snapshot()
+    assert host.change("make", "--kill", "9", "--owner", "the order") == []
+    (guard,) = _guards(host)
+    os.kill(guard, signal.SIGKILL)
+    assert host.outcome("make", "--owner", "the order") == "undone"
+    assert host.differences(before) == []
+
+
+def _guards(host: CabledHost) -> list[int]:
+    return [pid for pid in host.pids() if b"guard.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -1,0 +1,41 @@
+"""Which changes may cut a host off: by this the agent decides whether to arm its guard, and the preview shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from virtnet import bridges, links
+from virtnet.facts import HostFacts
+from virtnet.refs import NetworkRef
+from virtnet.text import Text, text
+
+
+def why_risky(facts: HostFacts, names: Iterable[str], network: NetworkRef | None = None) -> Text | None:
+    """What these links carry that the host would miss; None when they carry nothing.
+
+    network: these are bridges that go with it; one that stays for others is not touched, so nothing is at risk.
+    """
+    if network is not None:
+        names = [name for name in names if bridges.why_it_stays(facts, name, network) is None]
+    for name in names:
+        link = facts.link(name)
+        if link is None:
+            continue
+        if facts.way_to_panel == name:
+            return text("%(link)s carries the way to the panel.", link=name)
+        if addresses := links.addresses_on(link):
+            return text("%(link)s holds this host's address %(address)s.", link=name, address=", ".join(addresses))
+        if links.default_route_on(facts, name):
+            return text("%(link)s carries this host's default route.", link=name)
+        if links.routes_over(facts, name):
+            return text("%(link)s carries routes of this host.", link=name)
+        if any(name in {rule.iif, rule.oif} for rule in facts.rules):
+            return text("Policy rules of this host name %(link)s.", link=name)
+    return None
+
+
+def touched(facts: HostFacts, names: Iterable[str]) -> tuple[str, ...]:
+    """These links and the uplinks that the panel's bridges among them were made with."""
+    found = [facts.link(name) for name in names]
+    uplinks = [link.made_with for link in found if link is not None and link.made_with is not None]
+    return tuple(dict.fromkeys([*names, *uplinks]))

@@ -1,0 +1,143 @@
+"""What a link carries of its host, and its move to another: lines for `ip -batch`, in the order that loses nothing.
+
+The preview shows these lines and the agent runs them. Measured with 5 ms probes: see tests/agent/test_bridge_move.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from virtnet import links
+from virtnet.facts import HostFacts, Link, Route
+
+
+@dataclass(frozen=True)
+class Address:
+    """words: as `ip address add` takes it, without the link: "10.0.0.5/24 brd 10.0.0.255"."""
+
+    words: str
+    ipv6: bool
+    dynamic: bool = False  # given for a time, by DHCP or by a router
+
+    def on(self, link: str) -> Address:
+        """The same on another link: a label begins with the link's name."""
+        return replace(self, words=re.sub(r"(?<= label )[^ :]+", link, self.words))
+
+    def put_on(self, link: str) -> str:
+        # The same MAC has proved the address already: it must not be mute for the second that a new proof takes.
+        return f"address replace {self.words} dev {link}" + (" nodad" if self.ipv6 else "")
+
+    def take_from(self, link: str) -> str:
+        return f"address delete {self.words.split()[0]} dev {link}"
+
+    def as_it_was(self, link: str) -> list[str]:
+        """Without the flag `nodad`, which would stay for good."""
+        return [f"address change {self.words} dev {link}"] if self.ipv6 else []
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What hangs on a link. `routes` and `rules`: as `ip` prints them, with the link's name in them. `neighbours`: as
+    `ip neighbour replace` takes them, without the link."""
+
+    link: str
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[str, ...] = ()
+    rules: tuple[tuple[Literal[4, 6], str], ...] = ()
+    neighbours: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.addresses or self.routes or self.rules)
+
+
+def into_bridge(carried: Carried, bridge: str) -> list[str]:
+    """The uplink becomes a port, and the bridge takes over what it carried."""
+    return [*_prepare(carried, bridge), f"link set dev {carried.link} master {bridge}", *_hand_over(carried, bridge)]
+
+
+def out_of_bridge(carried: Carried, uplink: str) -> list[str]:
+    """The bridge's former uplink leaves it and takes over what the bridge carried; then the bridge goes."""
+    return [
+        *_prepare(carried, uplink),
+        *_hand_over(carried, uplink, then=f"link set dev {uplink} nomaster"),
+        f"link delete dev {carried.link}",
+    ]
+
+
+def rules_of(carried: Carried, target: str) -> dict[Literal[4, 6], list[str]]:
+    """Policy rules that name the link, named after the target: by version, for `ip -4` and `ip -6`."""
+    lines: dict[Literal[4, 6], list[str]] = {4: [], 6: []}
+    for version, rule in carried.rules:
+        lines[version] += [f"rule add {renamed(rule, carried.link, target)}", f"rule delete {rule}"]
+    return {version: found for version, found in lines.items() if found}
+
+
+def renamed(words: str, link: str, target: str) -> str:
+    """A route or rule with another link in the place of `link`."""
+    found = words.split()
+    before = ["", *found]
+    return " ".join(
+        target if word == link and previous in {"dev", "iif", "oif"} else word
+        for previous, word in zip(before, found, strict=False)
+    )
+
+
+def handed_over(route: str) -> str:
+    """A route as the other link gets it. One that a router announced is renewed by the kernel itself; it would not take
+    one of ours for its own, so ours stands behind and runs out."""
+    words = route.split()
+    if "ra" in words and "metric" in words and words[words.index("ra") - 1] == "proto":
+        at = words.index("metric") + 1
+        words[at] = str(int(words[at]) + 1)
+    return " ".join(words)
+
+
+def _prepare(carried: Carried, target: str) -> list[str]:
+    """From here on either link answers for the addresses, and the target knows the neighbours: a question to one of
+    them, asked in the moment of the move, would wait a second for its answer."""
+    addresses = [address.on(target).put_on(target) for address in carried.addresses]
+    return addresses + [f"neighbour replace {neighbour} dev {target}" for neighbour in carried.neighbours]
+
+
+def _hand_over(carried: Carried, target: str, *, then: str = "") -> list[str]:
+    lines = []
+    for route in carried.routes:
+        lines.append(f"route append {renamed(handed_over(route), carried.link, target)}")
+        lines.append(f"route delete {route}")
+    lines += [then] if then else []
+    # The first IPv4 address of a subnet would take the others with it.
+    lines += [address.take_from(carried.link) for address in reversed(carried.addresses)]
+    return lines + [line for address in carried.addresses for line in address.as_it_was(target)]
+
+
+def carried_on(facts: HostFacts, link: Link) -> Carried:
+    """As far as the facts tell it: what the preview shows."""
+    addresses = [
+        Address(str(one), one.version == 6, one in link.dynamic)
+        for one in link.addresses
+        if not (one.version == 6 and one.is_link_local)
+    ]
+    return Carried(
+        link=link.name,
+        addresses=tuple(addresses),
+        routes=tuple(_words(route) for route in links.routes_over(facts, link.name)),
+        rules=tuple(
+            (rule.version, f"priority {rule.priority} {rule.selector} lookup {rule.table}")
+            for rule in facts.rules
+            if link.name in {rule.iif, rule.oif}
+        ),
+    )
+
+
+def _words(route: Route) -> str:
+    words = [str(route.dst)]
+    words += ["via", str(route.gateway)] if route.gateway else []
+    words += ["dev", route.dev or "?"]
+    words += ["table", str(route.table)] if not route.is_main else []
+    words += ["proto", route.proto] if route.proto else []
+    words += ["scope", route.scope] if route.scope not in {"", "global"} else []
+    words += ["src", str(route.prefsrc)] if route.prefsrc else []
+    words += ["metric", str(route.metric)] if route.metric else []
+    return " ".join(words)
