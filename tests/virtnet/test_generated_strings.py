@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.virtnet.generated import GENERATED, STRINGS
@@ -131,7 +132,9 @@ CARD_FIELDS: dict[tuple[str, str], tuple[str, str]] = {
     ("direct-bridge", "link"): ("source", "dev"),
     ("direct-bridge", "mode"): ("source", "mode"),
 }
-NOT_A_STRING = {"type", "source", "trust_guest_rx_filters", "filter"}
+NOT_A_STRING = {"type", "source", "trust_guest_rx_filters", "filter", "vlan", "teaming"}
+IN_PARTS = {"vf"}  # written as the four parts of a PCI address
+PCI_ADDRESSES = st.one_of(STRINGS, st.from_regex(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9]", fullmatch=True))
 FILTER = {
     "name": "clean-traffic",
     "addresses": ["192.168.77.9"],
@@ -151,7 +154,7 @@ def domain_with(card: str) -> str:
 def test_every_field_of_a_card_is_here() -> None:
     kinds = [InterfaceSpec, *get_args(get_args(AnySource)[0])]
     fields = {field for kind in kinds for field in kind.model_fields}
-    assert fields - NOT_A_STRING == {field for _, field in CARD_FIELDS}
+    assert fields - NOT_A_STRING - IN_PARTS == {field for _, field in CARD_FIELDS}
     assert set(CardFilter.model_fields) == set(FILTER)
 
 
@@ -182,6 +185,34 @@ def test_a_field_of_a_card(case: str, field: str) -> None:
         element = root.find(tag)
         assert element is not None
         assert element.get(attribute) == getattr(card if hasattr(card, field) else card.source, field)
+        documents.append(domain_with(card.libvirt_xml()))
+
+    generated()
+    assert documents
+    assert refused
+    assert refused_by_schema("domain.rng", sorted(set(documents))) == []
+
+
+@needs_schemas
+def test_the_pci_address_of_a_card_s_vf() -> None:
+    expected = skeleton(parse(CARDS["hostdev"].libvirt_xml()))
+    documents: list[str] = []
+    refused: list[str] = []
+
+    @GENERATED
+    @given(PCI_ADDRESSES)
+    def generated(value: str) -> None:
+        try:
+            card = InterfaceSpec.model_validate_json(json.dumps(with_field("hostdev", "vf", value)))
+        except ValidationError:
+            refused.append(value)
+            return
+        root = parse(card.libvirt_xml())
+        assert skeleton(root) == expected
+        parts = root.find("source/address")
+        assert parts is not None
+        domain, bus, slot, function = (parts.attrib[part][2:] for part in ("domain", "bus", "slot", "function"))
+        assert f"{domain}:{bus}:{slot}.{function}" == value
         documents.append(domain_with(card.libvirt_xml()))
 
     generated()
