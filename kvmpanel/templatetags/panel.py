@@ -46,6 +46,8 @@ _GUEST_STATES = {
     "crashed": gettext_lazy("crashed"),
     "pmsuspended": gettext_lazy("suspended"),
 }
+# virtnet.facts.InterfaceAddress.source: who says that a card has an address
+_ADDRESS_SOURCES = {"lease": gettext_lazy("lease"), "arp": "ARP", "agent": gettext_lazy("guest agent")}
 # What an event of the record is about, and the names of its details
 _EVENT_WORDS = {
     "host": gettext_lazy("host"),
@@ -196,6 +198,11 @@ def mode_label(mode: str) -> str:
 def guest_state(state: str) -> str:
     """libvirt's word for a guest's state in the reader's language; as it is where libvirt has a new one."""
     return str(_GUEST_STATES.get(state, state))
+
+
+@register.filter
+def address_source(source: str) -> str:
+    return str(_ADDRESS_SOURCES.get(source, source))
 
 
 @register.filter

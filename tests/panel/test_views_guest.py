@@ -33,6 +33,11 @@ def test_it_shows_the_guest_and_its_cards(viewer_client: Client, host: Host) -> 
     assert f"/networks/{Network.objects.get(name='default').pk}/" in page.links
 
 
+def test_who_says_that_a_card_has_an_address_is_in_the_reader_s_language(viewer_client: Client, host: Host) -> None:
+    page = Page(viewer_client.get(WEB, headers={"Accept-Language": "vi"}))
+    assert "192.168.122.50/24 (địa chỉ cấp phát)" in page.words
+
+
 def test_the_state_beside_its_name_is_refreshed_with_the_cards(viewer_client: Client, host: Host) -> None:
     part = Page(viewer_client.get(DB, headers={"HX-Request": "true"}))
     assert "db shut off" in part.words
