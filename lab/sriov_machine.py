@@ -1,0 +1,295 @@
+"""A machine with an SR-IOV card: an emulated Intel 82576 (igb) with 7 VFs, whose cable leads to the lab's LAN.
+
+It boots Debian's full kernel and this machine's own files, read-only under a disk of its own; systemd, libvirtd and
+networkd run there as on any host. Emulation is by software: a command takes five to ten times as long as outside.
+
+`python -m lab.sriov_machine` puts one up in a lab of its own and tells how to use it; Ctrl-C takes all down.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Interface
+from pathlib import Path
+from types import TracebackType
+
+from lab import cache, debian, initramfs, machine_disk, prerequisites
+from lab.errors import LabError
+from lab.host import LAN_BRIDGE, LabHost
+from lab.kernel import Kernel
+from lab.lab import Lab
+from lab.machine import LabMachine
+
+ADDRESS = 21  # host part
+MODULES = ("virtio_pci", "virtio_blk", "ext4", "9pnet_virtio", "9p", "overlay", "virtio_console", "igb")
+INIT = machine_disk.FILES / "init"
+# In Debian 12's QEMU 7.2 there is no igb; in 10.0 its VFs never get a link ("PF still in reset state").
+QEMU_SUITE, QEMU_PACKAGE = "trixie", "qemu-system-x86"
+# The VF's interrupts cannot be remapped by the emulated IOMMU (intremap): machine_disk.MODPROBE lets VFIO go without.
+KERNEL_ARGUMENTS = "console=ttyS0 quiet net.ifnames=0 intel_iommu=on iommu=pt"
+KERNEL_ARGUMENTS += " mitigations=off random.trust_cpu=on cryptomgr.notests tsc=reliable clearcpuid=rep_good"  # quicker
+# One processor: with two, each waits for the other's interrupts while this machine has something else to do.
+CPU = "Nehalem -smp 2"
+MEMORY_MIB = 4096
+BOOT_SECONDS = 240.0  # most of it is for a machine that is busy with other things
+Progress = Callable[[str], None]
+
+
+class SriovMachine(LabMachine):
+    """A host of a lab that is up; `with SriovMachine(lab) as machine:`.
+
+    Its PF is eth0, with its address on the LAN. run and popen as on any machine of the lab; no libvirt connection
+    leads into it, so use virsh there. What it writes stays over `reboot` and `power_cut`, until `down`.
+    """
+
+    uri = "qemu:///system"
+
+    def __init__(self, lab: Lab, name: str = "hostv", progress: Progress = lambda _: None) -> None:
+        super().__init__(lab.state, name, lab.subnet[ADDRESS])
+        self._lab = lab
+        self._progress = progress
+        self._qemu: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "SriovMachine":
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()
+
+    @property
+    def console_log(self) -> Path:
+        """All that the kernel and systemd wrote on the serial console, of every boot."""
+        return self.state_dir / "console"
+
+    @property
+    def _switch(self) -> str:
+        return f"{self.state.prefix}-lan"
+
+    def entering(self) -> list[str]:
+        client = str(Path(__file__).with_name("machine_client.py"))
+        return [sys.executable, "-I", "-S", client, str(self.state_dir), "--"]
+
+    def run(
+        self, argv: Sequence[str], check: bool = True, timeout: float = 120, input: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """As of every machine; programs take longer here."""
+        return super().run(argv, check, timeout, input)
+
+    def up(self) -> None:
+        """Make its disk and its port at the LAN's switch, and boot."""
+        self.state_dir.mkdir(parents=True)
+        kernel = debian.full_kernel(self._progress)
+        qemu = debian.tree("qemu", QEMU_SUITE, (), self._progress, backports=(QEMU_PACKAGE,))
+        # The agent's own files compiled: a processor that is emulated takes seconds for it at each start.
+        compile_all = [sys.executable, "-m", "compileall", "-q", "kvmagent", "virtnet"]
+        subprocess.run(compile_all, cwd=machine_disk.ROOT, check=False)
+        machine_disk.make(self.state_dir / "disk.img", self._identity())
+        for command in (f"tuntap add dev {self.name} mode tap", f"link set {self.name} master {LAN_BRIDGE} up"):
+            subprocess.run(["ip", "-n", self._switch, *command.split()], check=True)
+        self._start = [*self._around_qemu(qemu), *self._qemu_argv(kernel)]
+        self.boot()
+
+    def boot(self) -> None:
+        """Switch it on and wait until systemd has started everything."""
+        self._progress(f"{self.name}: boot")
+        with (self.state_dir / "qemu.log").open("ab") as log:
+            self._qemu = subprocess.Popen(
+                self._start,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(),
+                start_new_session=True,
+            )
+        self._wait_for_sockets()
+        # What is sent before the machine listens waits in QEMU.
+        waiting = ["systemctl", "is-system-running", "--wait"]
+        try:
+            said = self.run(waiting, check=False, timeout=BOOT_SECONDS).stdout.strip()
+        except subprocess.TimeoutExpired:
+            said = ""
+        if said not in {"running", "degraded"}:
+            raise LabError(f"{self.name} did not boot in {BOOT_SECONDS:g} s. {said}", self._last_words())
+
+    def reboot(self) -> None:
+        """systemctl reboot, and wait until it is up again."""
+        self.run(["systemctl", "reboot"], check=False)
+        if self._qemu is not None:
+            self._qemu.wait(BOOT_SECONDS)  # with -no-reboot it ends where a machine would start anew
+        self._forget_sockets()
+        self.boot()
+
+    def power_cut(self) -> None:
+        """Pull the plug, and boot again."""
+        self._kill()
+        self.boot()
+
+    def down(self) -> None:
+        """Pull the plug and take its port and files away. Safe to repeat; the lab's take-down does as much."""
+        self._kill()
+        subprocess.run(["ip", "-n", self._switch, "link", "delete", self.name], check=False, capture_output=True)
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+
+    def journal(self, lines: int = 60) -> str:
+        """What its services said last."""
+        return self.run(["journalctl", "--no-pager", "--quiet", f"--lines={lines}"], check=False).stdout
+
+    def _identity(self) -> machine_disk.Identity:
+        lan = IPv4Interface((self.address, self._lab.subnet.prefixlen))
+        names = {machine.name: machine.address for machine in [*self._lab.machines(), self]}
+        return machine_disk.Identity(
+            hostname=self.name,
+            machine_id=hashlib.sha256(f"{self.state.mark} {self.name}".encode()).hexdigest()[:32],
+            address=lan,
+            gateway=self._lab.router.address,
+            resolver=LabHost.resolver(lan),
+            names="".join(f"{address} {name}\n" for name, address in names.items()),
+        )
+
+    def _around_qemu(self, qemu: Path) -> list[str]:
+        """Where QEMU runs: at the LAN's switch, with its own release's /usr, and this machine's files bound to `root`.
+
+        The binding of / comes first: what is mounted over / is not in it, nor what is mounted anywhere else on this
+        machine, but for the file systems that hold what the emulated machine needs.
+        """
+        script = ["set -e", 'mkdir -p "$1"', 'mount --bind / "$1"']
+        root = self.state_dir / "root"
+        for mount in _mount_points(
+            ("/usr", "/var", sys.prefix, sys.base_prefix, str(machine_disk.ROOT), cache.directory())
+        ):
+            script.append(f'mount --bind {shlex.quote(mount)} "$1"{shlex.quote(mount)}')
+        script += ['mount --bind "$2" /usr', "shift 2", 'exec "$@"']
+        enter = ["nsenter", f"--net=/run/netns/{self._switch}", "--", "unshare", "--mount", "--propagation", "private"]
+        return [*enter, "--", "sh", "-c", "; ".join(script), "sh", str(root), str(qemu / "usr")]
+
+    def _qemu_argv(self, kernel: Kernel) -> list[str]:
+        console = f"file,id=console,append=on,path={self.console_log}"
+        argv = [
+            f"qemu-system-x86_64 -machine q35,kernel-irqchip=off -accel tcg,thread=multi -cpu {CPU}",
+            f"-m {MEMORY_MIB} -display none -monitor none -nodefaults -no-reboot",
+            f"-chardev {console} -serial chardev:console -kernel {kernel.image} -initrd {_initrd(kernel)}",
+            "-device intel-iommu,caching-mode=on,intremap=off -device pcie-root-port,id=rp1,chassis=1",
+            f"-netdev tap,id=lan,ifname={self.name},script=no,downscript=no",
+            f"-device igb,netdev=lan,bus=rp1,mac={self.mac}",
+            f"-drive file={self.state_dir}/disk.img,format=raw,if=virtio -device virtio-serial-pci",
+        ]
+        shares = {
+            "root": self.state_dir / "root",
+            "modules": kernel.tree / "lib/modules" / kernel.version,
+            "kvmagent": machine_disk.ROOT / "kvmagent",
+            "virtnet": machine_disk.ROOT / "virtnet",
+        }
+        for name, path in shares.items():
+            argv.append(f"-fsdev local,id={name},path={path},security_model=none,readonly=on,multidevs=remap")
+            argv.append(f"-device virtio-9p-pci,fsdev={name},mount_tag={name}")
+        for port in machine_disk.PORTS:
+            argv.append(f"-chardev socket,id={port},path={self.state_dir}/control.{port},server=on,wait=off")
+            argv.append(f"-device virtserialport,chardev={port},name={port}")
+        kernel_arguments = f"{KERNEL_ARGUMENTS} lab.sources={machine_disk.ROOT}"
+        return [*(word for part in argv for word in part.split()), "-append", kernel_arguments]
+
+    @property
+    def mac(self) -> str:
+        """Of its PF. Another in each lab."""
+        digest = hashlib.sha256(f"{self.state.mark} {self.name}".encode()).digest()
+        return ":".join(f"{byte:02x}" for byte in (0x52, 0x54, 0x00, *digest[:3]))
+
+    def _wait_for_sockets(self) -> None:
+        """Until QEMU listens; LabError with its own words where it ends instead."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while not all((self.state_dir / f"control.{port}").is_socket() for port in machine_disk.PORTS):
+            if self._qemu is None or self._qemu.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"QEMU did not start {self.name}.", self._last_words())
+            time.sleep(0.05)
+
+    def _last_words(self) -> str:
+        logs = (self.state_dir / "qemu.log", self.console_log)
+        return "\n".join(f"{log}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists())
+
+    def _kill(self) -> None:
+        if self._qemu is not None and self._qemu.poll() is None:
+            self._qemu.send_signal(signal.SIGKILL)
+            self._qemu.wait()
+        self._forget_sockets()
+
+    def _forget_sockets(self) -> None:
+        for port in machine_disk.PORTS:
+            (self.state_dir / f"control.{port}").unlink(missing_ok=True)
+
+
+def _initrd(kernel: Kernel) -> Path:
+    busybox = Path(prerequisites.find("busybox") or "busybox")
+    entries = [
+        *(initramfs.directory(name) for name in ("bin", "lib")),
+        initramfs.program("bin/busybox", busybox.read_bytes()),
+        *kernel.module_entries(MODULES),
+        initramfs.program("init", INIT.read_bytes()),
+    ]
+    content = initramfs.archive(entries)
+    return cache.once(f"machine-{hashlib.sha256(content).hexdigest()[:16]}.img", lambda place: _write(place, content))
+
+
+def _write(place: Path, content: bytes) -> None:
+    place.write_bytes(content)
+
+
+def _mount_points(paths: Sequence[str | Path]) -> list[str]:
+    """Where the file systems of these paths are mounted, outer before inner, / left out."""
+    found = set()
+    for path in paths:
+        place = Path(path).resolve()
+        while not place.is_mount():
+            place = place.parent
+        found.add(str(place))
+    return sorted(found - {"/"})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m lab.sriov_machine", description=__doc__)
+    parser.add_argument("--prefix", default="sr", help="name of the lab (default sr)")
+    actions = parser.add_subparsers(metavar="ACTION")
+    run = actions.add_parser("run", help="run a command in the machine that another process has put up")
+    run.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    try:
+        if "command" in arguments:
+            machine = SriovMachine(Lab.find(arguments.prefix))
+            return machine.popen(arguments.command, stdin=None, start_new_session=False).wait()
+        _stay_up(arguments.prefix)
+    except LabError as error:
+        print(f"lab: {error.problem}\n     {error.remedy}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _stay_up(prefix: str) -> None:
+    started = time.monotonic()
+
+    def tell(part: str) -> None:
+        print(f"{time.monotonic() - started:5.1f} s  {part}", flush=True)
+
+    with Lab(prefix, hosts=1, guests_per_host=0, progress=tell) as lab, SriovMachine(lab, progress=tell) as machine:
+        tell(f"{machine.name} is up: python -m lab.sriov_machine --prefix {prefix} run ip link")
+        # Not before: pyroute2 ends by SIGTERM what it forks to enter a namespace. SIGINT may have come ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
