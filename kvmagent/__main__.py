@@ -10,7 +10,7 @@ from importlib import import_module
 
 from kvmagent import __version__
 
-COMMANDS = ("enrol", "run", "facts", "plan", "apply", "keep", "undo", "doctor")
+COMMANDS = ("enrol", "run", "facts", "plan", "apply", "keep", "undo", "doctor", "restore-vfs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"kvmagent {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS if not given or given[0] not in COMMANDS else given[:1]:
-        import_module(f"kvmagent.commands.{command}").register(subparsers)
+        import_module(f"kvmagent.commands.{command.replace('-', '_')}").register(subparsers)
     chosen = parser.parse_args(given)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     status: int = chosen.run(chosen)

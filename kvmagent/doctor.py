@@ -6,17 +6,18 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kvmagent import filtering, panel_checks, sriov
+from kvmagent import filtering, panel_checks, sriov, vf_restore, vf_state, vfs
 from kvmagent.check import Check
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from kvmagent.links import IP_FORWARD, read_links, read_routes
+from virtnet import sriov_needs
 from virtnet.facts import HostFacts
 from virtnet.surprises import LOOKS
 from virtnet.text import text
 
 KVM = Path("/dev/kvm")
-CPU = Path("/proc/cpuinfo")
 VFIO = Path("/dev/vfio/vfio")
+RESTORES_VFS = Path("/etc/systemd/system/multi-user.target.wants/kvmpanel-vfs.service")
 
 
 def examine(libvirt: Libvirt) -> list[Check]:
@@ -28,6 +29,7 @@ def examine(libvirt: Libvirt) -> list[Check]:
         _ip_forward,
         _iommu,
         _pfs,
+        _vfs_at_boot,
         _surprises,
         panel_checks.look,
     )
@@ -86,15 +88,11 @@ def _iommu() -> Iterator[Check]:
     if sriov.iommu():
         yield Check(name="iommu", state="ok", text=text("The IOMMU is on."))
     else:
-        parameter = _iommu_parameter()
         yield Check(
             name="iommu",
             state="warn",
             text=text("The IOMMU is off: no VF can be given to a guest (SR-IOV)."),
-            fix=text(
-                "Switch it on in the firmware, add %(parameter)s to the kernel's command line, and reboot.",
-                parameter=parameter,
-            ),
+            fix=sriov_needs.iommu_fix(sriov.cpu_vendor()),
         )
     if VFIO.exists():
         yield Check(name="vfio", state="ok", text=text("VFIO is loaded."))
@@ -107,26 +105,42 @@ def _iommu() -> Iterator[Check]:
         )
 
 
-def _iommu_parameter() -> str:
-    """The kernel's boot parameter for this CPU; https://docs.kernel.org/admin-guide/kernel-parameters.html"""
-    cpu = CPU.read_text()
-    if "GenuineIntel" in cpu:
-        return "intel_iommu=on iommu=pt"
-    return "iommu=pt"  # AMD's and ARM's are on wherever the firmware shows them
-
-
 def _pfs() -> Iterator[Check]:
-    pfs = [link for link in read_links() if link.totalvfs]
-    if not pfs:
-        yield Check(name="pfs", state="warn", text=text("No card of this host offers VFs (SR-IOV)."))
-    for pf in pfs:
-        sentence = text(
-            "%(pf)s offers %(totalvfs)s VFs, %(numvfs)s of them made.",
-            pf=pf.name,
-            totalvfs=pf.totalvfs,
-            numvfs=pf.numvfs or 0,
+    facts = HostFacts(links=vfs.with_vfs(read_links()))
+    for problem in sriov_needs.no_pf(facts):
+        yield Check(name="pfs", state="warn", text=problem.text, fix=problem.fix)
+    for pf in facts.links:
+        if pf.totalvfs:
+            sentence = text(
+                "%(pf)s offers %(totalvfs)s VFs, %(numvfs)s of them made.",
+                pf=pf.name,
+                totalvfs=pf.totalvfs,
+                numvfs=pf.numvfs or 0,
+            )
+            yield Check(name="pfs", state="ok", text=sentence)
+    for problem in sriov_needs.shared_groups(facts):
+        yield Check(name="iommu-groups", state="warn", text=problem.text, fix=problem.fix)
+
+
+def _vfs_at_boot() -> Iterator[Check]:
+    """Whether the VFs that the panel keeps come back at the next start, and came back at the last one."""
+    if not vf_state.read():
+        return
+    if not RESTORES_VFS.exists():
+        yield Check(
+            name="vfs-at-boot",
+            state="warn",
+            text=text("kvmpanel-vfs.service is not enabled: the host's next start will make no VFs."),
+            fix=text("systemctl enable kvmpanel-vfs"),
         )
-        yield Check(name="pfs", state="ok", text=sentence)
+    found = vf_restore.read()
+    if found is None:
+        return
+    sentence = text("Last boot: %(restored)s of %(wanted)s VFs restored.", restored=found.restored, wanted=found.wanted)
+    whole = found.restored == found.wanted
+    yield Check(name="vfs-at-boot", state="ok" if whole else "warn", text=sentence)
+    for problem in found.problems:
+        yield Check(name="vfs-at-boot", state="warn", text=problem)
 
 
 def _surprises() -> Iterator[Check]:

@@ -17,7 +17,17 @@ from xml.etree import ElementTree as ET
 
 import libvirt
 
-from kvmagent import __version__, filtering, libvirt_domains, libvirt_networks, libvirt_nwfilters, links, sriov, vfs
+from kvmagent import (
+    __version__,
+    filtering,
+    libvirt_domains,
+    libvirt_networks,
+    libvirt_nwfilters,
+    links,
+    sriov,
+    vf_restore,
+    vfs,
+)
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown, dotted
 from kvmagent.persist import bridge as lasting
@@ -74,6 +84,7 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         iommu=sriov.iommu(),
         vfio=sriov.vfio(),
         cpu=sriov.cpu_vendor(),
+        vfs_restored=vf_restore.read(),
         libvirt_error=error,
         links=found_links,
         routes=found_routes,

@@ -33,12 +33,12 @@ def change(pf: str, wanted: int) -> None:
     """
     if sriov.numvfs(pf) and not all_there(pf, wanted):
         sriov.write_numvfs(pf, 0)
-        if not _await(lambda: not sriov.functions(pf), THERE):
+        if not wait(lambda: not sriov.functions(pf), THERE):
             raise NotReady(text("The VFs of %(pf)s did not go within %(seconds)s s.", pf=pf, seconds=int(THERE)))
     if not wanted:
         return
     sriov.write_numvfs(pf, wanted)
-    if not _await(lambda: all_there(pf, wanted), THERE):
+    if not wait(lambda: all_there(pf, wanted), THERE):
         raise NotReady(
             text(
                 "%(pf)s has not got its %(numvfs)s VFs within %(seconds)s s.",
@@ -48,7 +48,7 @@ def change(pf: str, wanted: int) -> None:
             )
         )
     if sriov.drivers_autoprobe(pf):
-        _await(lambda: all(function.is_ready for function in sriov.functions(pf)), DRIVEN)
+        wait(lambda: all(function.is_ready for function in sriov.functions(pf)), DRIVEN)
 
 
 def all_there(pf: str, wanted: int) -> bool:
@@ -56,8 +56,8 @@ def all_there(pf: str, wanted: int) -> bool:
     return sriov.numvfs(pf) == wanted == len(sriov.functions(pf))
 
 
-def _await(condition: Callable[[], bool], seconds: float) -> bool:
-    """Looks when the kernel tells of a link, and at least each LOOK; False when the time is over."""
+def wait(condition: Callable[[], bool], seconds: float) -> bool:
+    """Until it is so. Looks when the kernel tells of a link, and at least each LOOK; False when the time is over."""
     deadline = time.monotonic() + seconds
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as told:
         told.bind((0, RTMGRP_LINK))

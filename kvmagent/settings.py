@@ -1,7 +1,7 @@
 """What enrolment wrote: who this host is, where its Redis is, and whose orders it takes.
 
 /etc/kvmagent/agent.json and /etc/kvmagent/host_key.pem are made by `kvmagent enrol`; nobody writes them by hand.
-KVMAGENT_ETC and KVMAGENT_STATE move the two directories.
+KVMAGENT_ETC, KVMAGENT_STATE and KVMAGENT_RUN move the directories.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ def etc() -> Path:
 
 def state() -> Path:
     return Path(os.environ.get("KVMAGENT_STATE", "/var/lib/kvmagent"))
+
+
+def runtime() -> Path:
+    return Path(os.environ.get("KVMAGENT_RUN", "/run/kvmagent"))
 
 
 def settings_file() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import links, numvfs, sriov, vf_attributes, vf_state
+from kvmagent import links, numvfs, sriov, vf_attributes, vf_keepers, vf_state
 from kvmagent.numvfs import NotReady
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_attributes import Found, Value
@@ -79,6 +79,7 @@ class VfVerbs:
             back = Verb(text=text("Keep for %(pf)s what was kept before.", pf=pf), command="")
             self._steps.push(back, lambda: self._keep_again(pf, former))
             vf_state.keep(pf, wanted)
+            vf_keepers.write(_kept_pfs())
             self._steps.done(verb)
 
     @staticmethod
@@ -90,6 +91,8 @@ class VfVerbs:
 
     def _set_count(self, pf: str, wanted: int) -> Text | None:
         """Set, wait, and give the VFs that were there before what is wanted of them."""
+        # Before the VFs' links appear: others would take them for the host's own.
+        vf_keepers.write([*_kept_pfs(), *([links.pci_address(pf) or ""] if wanted else [])])
         try:
             numvfs.change(pf, wanted)
         except NotReady as error:
@@ -122,7 +125,12 @@ class VfVerbs:
     @staticmethod
     def _keep_again(pf: str, former: PfState | None) -> bool:
         vf_state.keep(pf, former)
+        vf_keepers.write(_kept_pfs())
         return True
+
+
+def _kept_pfs() -> list[str]:
+    return [state.pci for state in vf_state.read().values()]
 
 
 def differing(found: Found, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -235,6 +235,14 @@ class Filtering(Fact):
     forwards_ipv6: tuple[ForeignName, ...] = ()  # of those links, the ones that forward
 
 
+class VfsRestored(Fact):
+    """What came of the VFs that the panel keeps, at the last start of the host."""
+
+    wanted: int
+    restored: int  # there, with all that is wanted of them
+    problems: tuple[Text, ...] = ()
+
+
 class HostFacts(Fact):
     """All that the panel knows about a host. `uplinks`, `bridges` and `pfs` are read off the links."""
 
@@ -243,6 +251,7 @@ class HostFacts(Fact):
     iommu: bool = False
     vfio: bool = False  # whether /dev/vfio/vfio is there, as libvirt asks
     cpu: str = ""  # the vendor as /proc/cpuinfo says: GenuineIntel, AuthenticAMD …
+    vfs_restored: VfsRestored | None = None  # None: none are kept, or nobody restored them at the last start
     libvirt_error: Text | None = None  # why networks and domains could not be read; then they are the last known ones
     links: tuple[Link, ...] = ()
     routes: tuple[Route, ...] = ()

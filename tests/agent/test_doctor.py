@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kvmagent import doctor, filtering, sriov
+from kvmagent import doctor, filtering, sriov, vf_restore, vf_state, vfs
 from kvmagent.__main__ import main
 from kvmagent.check import Check
 from kvmagent.doctor import examine
 from kvmagent.libvirt_connection import Libvirt
+from virtnet.facts import Link, Vf, VfsRestored
+from virtnet.text import text
 
 
 @pytest.fixture
@@ -27,8 +29,7 @@ def not_enrolled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check(libvirt: Libvirt, name: str) -> Check:
-    (found,) = [one for one in examine(libvirt) if one.name == name]
-    return found
+    return next(one for one in examine(libvirt) if one.name == name)
 
 
 def test_libvirtd_that_answers_is_ok_and_one_that_is_down_is_bad(libvirt_test: Libvirt) -> None:
@@ -51,13 +52,37 @@ def test_an_iommu_that_is_off_names_the_boot_parameter_of_this_cpu(
     vendor: str, parameter: str, libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"vendor_id : {vendor}\n")
-    monkeypatch.setattr(doctor, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(sriov, "CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(sriov, "IOMMU_GROUPS", tmp_path / "groups")
     found = check(libvirt_test, "iommu")
     assert found.state == "warn"
     assert parameter in str(found.fix)
     (tmp_path / "groups" / "0").mkdir(parents=True)
     assert check(libvirt_test, "iommu").state == "ok"
+
+
+def test_vfs_that_will_not_come_back_at_the_next_start_are_named(
+    libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KVMAGENT_STATE", str(tmp_path))
+    monkeypatch.setattr(doctor, "RESTORES_VFS", tmp_path / "kvmpanel-vfs.service")
+    vf_state.keep("ens1f0", vf_state.PfState(pci="0000:01:00.0", numvfs=8))
+    assert str(check(libvirt_test, "vfs-at-boot").fix) == "systemctl enable kvmpanel-vfs"
+    (tmp_path / "kvmpanel-vfs.service").touch()
+    restored = VfsRestored(wanted=8, restored=7, problems=(text("VF 3 is not there."),))
+    monkeypatch.setattr(vf_restore, "read", lambda: restored)
+    found = check(libvirt_test, "vfs-at-boot")
+    assert (found.state, str(found.text)) == ("warn", "Last boot: 7 of 8 VFs restored.")
+
+
+def test_devices_that_share_an_iommu_group_are_named(libvirt_test: Libvirt, monkeypatch: pytest.MonkeyPatch) -> None:
+    vf = Vf(index=0, pci_address="0000:01:10.0", group_devices=3)
+    pf = Link(name="ens1f0", index=7, totalvfs=8, numvfs=1, vfs=(vf,))
+    monkeypatch.setattr(vfs, "with_vfs", lambda links: (pf,))
+    assert check(libvirt_test, "pfs").state == "ok"
+    found = check(libvirt_test, "iommu-groups")
+    assert found.state == "warn"
+    assert "ens1f0" in str(found.text)
 
 
 def test_a_program_that_is_missing_is_named_with_its_package(
