@@ -132,9 +132,12 @@ def test_unplugging_forgets_the_policy_too() -> None:
         def set_inbound_policy(self, domain: DomainRef, mac: str, policy: InboundPolicy | None) -> None:
             self.asked.append(("policy", policy))
 
+        def take_back_links(self) -> None:
+            self.asked.append(("take back", None))
+
     asked = Asked()
     DetachInterface(domain=WEB, mac=MAC).apply(asked)  # type: ignore[arg-type]
-    assert asked.asked == [("detach", MAC), ("policy", None)]
+    assert asked.asked == [("detach", MAC), ("policy", None), ("take back", None)]
 
 
 @pytest.mark.usefixtures("own_network")

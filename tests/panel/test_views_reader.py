@@ -111,7 +111,8 @@ def test_a_line_of_the_catalogue_that_does_not_fit_falls_back_to_english(monkeyp
 @override_settings(DEBUG=False)
 def test_html_in_a_sentence_is_text(viewer_client: Client, host: Host) -> None:
     facts = host.read_facts().model_copy(update={"libvirt_error": text("%(x)s", x="<script>alert(1)</script>")})
-    Host.objects.update(facts=facts.model_dump(mode="json"))
+    host.keep_facts(facts, datetime.now(UTC))
+    host.save()
     for path in ("/", "/hosts/kvm1/"):
         page = Page(viewer_client.get(path))
         assert not page.inline_scripts
