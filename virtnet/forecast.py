@@ -7,7 +7,6 @@ lines. Networks that libvirt makes are not among it: their documents say what th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from virtnet import guarding
 from virtnet.actions import Action
@@ -27,7 +26,7 @@ class Guarded:
 
     why: Text
     hanging: Hanging
-    asks: Literal["panel", "person"]
+    asks: Asks
     seconds: int
 
 
@@ -77,8 +76,12 @@ class _ForeseeingHost(RecordingHost):
         super().arm_guard(links, asks, new=new, network=network, stp=stp)
         why = guarding.why_risky(self._facts, links, network)
         if why is not None:
-            hanging = hanging_on(self._facts, links[0])
-            self.guarded = Guarded(why, hanging, asks, seconds=int(CONFIRM_SECONDS))
+            found = [hanging_on(self._facts, link) for link in links]
+            hanging = Hanging(
+                tuple(dict.fromkeys(name for one in found for name in one.networks)),
+                tuple(dict.fromkeys(name for one in found for name in one.guests)),
+            )
+            self.guarded = Guarded(why, hanging, asks, int(CONFIRM_SECONDS))
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
         super().add_bridge(bridge, network, uplink)

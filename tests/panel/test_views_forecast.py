@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from django.test import Client
 
 from hosts.models import Host
+from networks.models import Network
 from tests.panel.factories import host_facts, make_host
 from tests.panel.pages import Page
 from virtnet.configuration import ConfigurationFile, LinkConfiguration
-from virtnet.facts import HostFacts
+from virtnet.facts import HostFacts, NetworkFacts
 from virtnet.modes.bridge import Bridge
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
@@ -61,3 +64,40 @@ def test_the_form_shows_each_file_that_makes_the_bridge_last(operator_client: Cl
     assert [given["class"] for tag, given in page.tags if tag == "pre" and "diff" in given.get("class", "")] == [
         "document diff"
     ] * 3
+
+
+def test_the_form_says_what_may_cut_the_host_off_and_who_hangs_on_it(operator_client: Client) -> None:
+    make_host("kvm1", facts=host_facts().model_copy(update={"way_to_panel": "eth0"}))
+    page = previewed(operator_client, uplink="eth0")
+    assert (
+        "This could cut the host off eth0 carries the way to the panel. 1 guest hangs on it: web. "
+        "1 network hangs on it: default." in page.words
+    )
+    assert "The host puts itself back unless you keep the change within 60 s." in page.words
+    assert "Way to the panel eth0 Default route eth0" in page.words
+    assert "+address 10.77.0.11/24 dev br0" in page.text
+    assert "-route default via 10.77.0.1 dev eth0" in page.text
+
+
+def test_taking_away_a_bridge_that_carries_the_host_says_the_same(operator_client: Client) -> None:
+    spec = Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False)
+    identity = UUID(int=7)
+    ref = NetworkRef(uuid=identity, name="lan")
+    facts = host_facts()
+    eth0 = next(link for link in facts.links if link.name == "eth0")
+    br0 = eth0.model_copy(update={"name": "br0", "kind": "bridge", "made_for": identity, "made_with": "eth0"})
+    lan = NetworkFacts(
+        name="lan", uuid=identity, active=True, mode="bridge", bridge="br0",
+        spec=spec.model_dump_json(), xml=spec.libvirt_xml(ref),
+    )  # fmt: skip
+    links = (br0, eth0.model_copy(update={"addresses": (), "master": "br0"}))
+    routes = tuple(route.model_copy(update={"dev": "br0"}) for route in facts.routes)
+    host = make_host(
+        "kvm1",
+        facts=facts.model_copy(update={"links": links, "routes": routes, "networks": (lan,), "way_to_panel": "br0"}),
+    )
+    Network.objects.filter(host=host, name="lan").update(spec=spec.model_dump(mode="json"))
+    network = Network.objects.get(host=host, name="lan")
+    page = Page(operator_client.get(f"/networks/{network.pk}/undefine/"))
+    assert "This could cut the host off br0 carries the way to the panel." in page.words
+    assert "+address 10.77.0.11/24 dev eth0" in page.text

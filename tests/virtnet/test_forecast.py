@@ -15,7 +15,7 @@ from tests.virtnet.samples import (
     WEB,
     host,
 )
-from virtnet.actions import DefineNetwork
+from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.configuration import ConfigurationFile, LinkConfiguration
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Rule
 from virtnet.forecast import Forecast, forecast
@@ -58,6 +58,18 @@ def machine(*links: Link, dev: str = "eth1", **changes: object) -> HostFacts:
     return HostFacts.model_validate(values | changes)
 
 
+def bridged() -> HostFacts:
+    """The same host once the panel has made br1 with eth1."""
+    made = Link(
+        name="br1", index=8, kind="bridge", mac=MAC, mtu=9000, up=True, made_for=OFFICE.uuid, made_with="eth1",
+        addresses=uplink().addresses,
+    )  # fmt: skip
+    office = NetworkFacts(
+        name="office", uuid=OFFICE.uuid, active=True, mode="bridge", bridge="br1", spec=BRIDGE.model_dump_json()
+    )
+    return machine(uplink(master="br1", addresses=()), made, dev="br1", networks=(office,))
+
+
 def defined(facts: HostFacts, spec: NetworkSpec = BRIDGE) -> Forecast:
     return forecast(DefineNetwork.model_validate({"network": OFFICE, "spec": spec}), facts)
 
@@ -84,6 +96,22 @@ def test_the_bridge_takes_over_all_that_its_uplink_had() -> None:
         "rule 100: from all iif br1 lookup 100",
     ]
     assert (seen.way_to_panel, seen.default_route_dev) == ("eth1", "eth1")
+
+
+def test_taking_the_bridge_away_is_the_same_backwards() -> None:
+    there = defined(machine(uplink()))
+    back = forecast(UndefineNetwork(network=OFFICE, spec=BRIDGE), bridged())
+    assert (back.before, back.after) == (there.after, there.before)
+
+
+def test_what_carries_the_way_to_the_panel_is_guarded_and_a_person_is_asked() -> None:
+    guarded = defined(machine(uplink())).guarded
+    assert guarded is not None
+    assert str(guarded.why) == "eth1 carries the way to the panel."
+    assert (guarded.asks, guarded.seconds) == ("person", 60)
+    removal = forecast(UndefineNetwork(network=OFFICE, spec=BRIDGE), bridged()).guarded
+    assert removal is not None
+    assert str(removal.why) == "br1 carries the way to the panel."
 
 
 def test_a_free_uplink_needs_no_guard_and_its_forecast_is_shown_all_the_same() -> None:
@@ -166,11 +194,3 @@ def test_guests_hang_on_it_by_a_bridge_over_it_a_vlan_of_it_and_a_vf_of_it() -> 
     )
     facts = machine(pf, over, vlan, veth, domains=guests)
     assert hanging_on(facts, "eth1").guests == ("bridged", "tagged", "with-a-vf")
-
-
-def test_a_change_of_the_host_s_own_uplink_is_told_as_one_that_could_cut_it_off() -> None:
-    action = DefineNetwork(network=OFFICE, spec=BRIDGE)
-    told = forecast(action, machine(uplink())).guarded
-    assert told is not None
-    assert (str(told.why), told.asks, told.seconds) == ("eth1 carries the way to the panel.", "person", 60)
-    assert forecast(action, host()).guarded is None
