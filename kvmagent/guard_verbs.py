@@ -79,6 +79,11 @@ class GuardVerbs:
             self._arm(touched, asks, stp=stp)
             self._steps.done(verb)
 
+    def waits_for_this_change(self) -> bool:
+        """Whether an earlier try of this very change armed the guard."""
+        former, _state, _ = arming.find()
+        return former is not None and former.owner == self._confirmation.owner
+
     def also(self, step: Step) -> None:
         """One more step of the way back, before a verb changes what it restores; nothing where none is armed."""
         if self.armed is not None and not self._is_kept:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import libvirt
 
-from kvmagent import filtering, libvirt_domains, libvirt_networks, settings
+from kvmagent import filtering, libvirt_domains, libvirt_networks, settings, sriov
 from kvmagent.domain_verbs import DomainVerbs
 from kvmagent.facts import read_facts, read_networks
 from kvmagent.firewall import Firewall, Former
@@ -52,10 +52,10 @@ class LinuxHost:
         self._steps = Steps(note)
         self._networks = NetworkVerbs(libvirt, self._steps)
         self._domains = DomainVerbs(libvirt, self._steps)
-        self._vfs = VfVerbs(self._steps)
         self._persist = PersistVerbs(self._steps)
         self._guard = GuardVerbs(self._steps, lambda: read_facts(libvirt), confirmation or NobodyConfirms())
         self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt), self._guard)
+        self._vfs = VfVerbs(self._steps, self._guard.also)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
         self._inbound = Firewall(settings.state() / "kvmpanel-guests.nft", family="bridge")
 
@@ -128,6 +128,11 @@ class LinuxHost:
     ) -> None:
         if self._libvirt.connection().getType() != "TEST":
             self._guard.arm(links, asks, new, network, stp=stp)
+
+    def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
+        # An interrupted try may have set the number, and its guard still waits for the confirmation.
+        if sriov.numvfs(pf) != numvfs or self._guard.waits_for_this_change():
+            self.arm_guard((pf,))
 
     def await_confirmation(self) -> None:
         self._guard.await_confirmation()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import links, numvfs, sriov, vf_attributes, vf_keepers, vf_state
+from kvmagent.guard import Batch, Step, Write
 from kvmagent.numvfs import NotReady
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_attributes import Found, Value
@@ -17,12 +18,17 @@ from virtnet.text import Text, text
 from virtnet.verbs import Verb
 from virtnet.vf import DEFAULTS, PAIRS, VfAttributes, target
 
+# A VF that nobody has set anything on.
+UNTOUCHED = Found(spoofchk=True, trust=False, link_state="auto", min_tx_rate=0, max_tx_rate=0)
 NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class VfVerbs:
-    def __init__(self, steps: Steps) -> None:
+    """also: takes one more step of the guard's way back, before what it restores is changed."""
+
+    def __init__(self, steps: Steps, also: Callable[[Step], None] = lambda step: None) -> None:
         self._steps = steps
+        self._also = also
 
     def set_numvfs(self, pf: str, wanted: int) -> None:
         former = sriov.numvfs(pf)
@@ -36,6 +42,8 @@ class VfVerbs:
             found = vf_attributes.read(pf) if former else {}
             back = verbs.set_numvfs(pf, former, former=wanted)
             self._steps.push(back, lambda: self._put_count_back(pf, former, found))
+            for step in _way_back(pf, former, found):
+                self._also(step)
             self._steps.done(verb, self._set_count(pf, wanted))
 
     def keep_numvfs(self, pf: str, wanted: int) -> None:
@@ -112,15 +120,14 @@ class VfVerbs:
 
     @staticmethod
     def _put_count_back(pf: str, former: int, found: Mapping[int, Found]) -> bool:
-        if sriov.numvfs(pf) == former and numvfs.all_there(pf, former):
-            return False
-        try:
-            numvfs.change(pf, former)
-        except NotReady as error:
-            raise VerbFailed(error.text) from error
-        for index, was in found.items():
-            _set_back(pf, index, {name: value for name in DEFAULTS if (value := was.value(name)) is not None})
-        return True
+        was_other = not numvfs.all_there(pf, former)  # else the guard has put the number back already
+        if was_other:
+            try:
+                numvfs.change(pf, former)
+            except NotReady as error:
+                raise VerbFailed(error.text) from error
+        set_back = [_set_back(pf, index, _told(was)) for index, was in found.items()]
+        return was_other or any(set_back)
 
     @staticmethod
     def _keep_again(pf: str, former: PfState | None) -> bool:
@@ -157,6 +164,27 @@ def _changes(found: Found, values: Mapping[str, Value], wanted: VfAttributes) ->
     return differing(
         found, {name: value for name, value in values.items() if found.value(name) is not None or name in asked}
     )
+
+
+def _told(found: Found) -> dict[str, Value]:
+    """What the driver tells of a VF, to set it again."""
+    return {name: value for name in DEFAULTS if (value := found.value(name)) is not None}
+
+
+def _way_back(pf: str, former: int, found: Mapping[int, Found]) -> list[Step]:
+    """For the guard, the last step first, as it takes them: through 0 to the former number, and the VFs' attributes."""
+    file = str(sriov.SYS_CLASS_NET / pf / "device" / "sriov_numvfs")
+    steps: list[Step] = [Write(do="write", path=file, value="0")]
+    if former:
+        steps.insert(0, Write(do="write", path=file, value=f"{former}"))
+    lines = [
+        verbs.set_vf(pf, index, group).command.removeprefix("ip ")
+        for index, was in sorted(found.items())
+        for group in groups(differing(UNTOUCHED, _told(was)))
+    ]
+    if lines:
+        steps.insert(0, Batch(do="ip", options=[], lines=lines))
+    return steps
 
 
 def _set(pf: str, index: int, values: dict[str, Value]) -> None:

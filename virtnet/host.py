@@ -54,6 +54,7 @@ class Host(Protocol):
         network: NetworkRef | None = None,
         stp: bool = False,
     ) -> None: ...
+    def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None: ...  # the same, where the number of VFs changes
     def await_confirmation(self) -> None: ...
 
     # the kernel's links

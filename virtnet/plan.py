@@ -110,6 +110,11 @@ class RecordingHost:
             self._asks = asks
             self.verbs.append(verbs.arm_guard(guarding.touched(self._facts, (*links, *new)), why))
 
+    def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
+        link = self._facts.link(pf)
+        if link is not None and (link.numvfs or 0) != numvfs:
+            self.arm_guard((pf,))
+
     def await_confirmation(self) -> None:
         if self._asks is not None:
             self.verbs.append(verbs.await_confirmation(self._asks))

@@ -30,10 +30,13 @@ class SetNumvfs(Action):
         return vf_checks.numvfs(facts, self.pf, self.numvfs)
 
     def apply(self, host: Host) -> None:
+        # Some drivers reset the whole card, and with it the PF's own link.
+        host.arm_guard_for_vfs(self.pf, self.numvfs)
         if self.numvfs:
             # A VF of a PF that is down stays in reset.
             host.set_up(self.pf)
         host.set_numvfs(self.pf, self.numvfs)
+        host.await_confirmation()
         host.keep_numvfs(self.pf, self.numvfs)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmagent import numvfs, sriov, vf_attributes, vf_state, vfs
+from kvmagent import guard, numvfs, sriov, vf_attributes, vf_state, vfs
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_state import PfState
 from kvmagent.vf_verbs import VfVerbs
@@ -26,7 +26,8 @@ class Here:
     def __init__(self) -> None:
         self.told: list[Step] = []
         self.steps = Steps(self.told.append)
-        self.verbs = VfVerbs(self.steps)
+        self.way_back: list[guard.Step] = []
+        self.verbs = VfVerbs(self.steps, self.way_back.append)
 
     @property
     def outcomes(self) -> list[str]:
@@ -234,3 +235,39 @@ def test_before_and_after_are_told_in_lines(card: FakeCard) -> None:
         "  vf 0 0000:01:10.0 vlan 42 qos 3 spoofchk True link_state auto min_tx_rate 0 max_tx_rate 0\n"
         "    kept: vlan 42 qos 3\n"
     )
+
+
+def test_the_guard_is_told_the_way_back_before_the_number_changes(
+    card: FakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card.make(2)
+    card.vfs[1].update(vlan=7, qos=1)
+    here = Here()
+    known: list[int] = []
+    real = sriov.write_numvfs
+
+    def write(pf: str, wanted: int) -> None:
+        known.append(len(here.way_back))
+        real(pf, wanted)
+
+    monkeypatch.setattr(sriov, "write_numvfs", write)
+    here.verbs.set_numvfs("ens1f0", 4)
+    assert known == [3, 3]
+    file = str(sriov.SYS_CLASS_NET / "ens1f0" / "device" / "sriov_numvfs")
+    # The last told is the first that the guard does.
+    assert here.way_back == [
+        {"do": "ip", "options": [], "lines": ["link set ens1f0 vf 1 vlan 7 qos 1"]},
+        {"do": "write", "path": file, "value": "2"},
+        {"do": "write", "path": file, "value": "0"},
+    ]
+
+
+def test_after_the_guard_has_put_the_number_back_the_undo_still_gives_the_attributes(card: FakeCard) -> None:
+    card.make(2)
+    card.vfs[1].update(vlan=7)
+    here = Here()
+    here.verbs.set_numvfs("ens1f0", 4)
+    card.make(0)
+    card.make(2)
+    assert here.steps.undo()
+    assert card.vfs[1]["vlan"] == 7

@@ -91,6 +91,16 @@ def test_raising_and_lowering_go_through_zero_with_the_pf_up_first() -> None:
     ]
 
 
+def test_a_pf_that_carries_the_host_s_own_network_is_guarded_where_its_number_changes() -> None:
+    carrying = pf(vf(0), addresses=(ip_interface("10.9.0.5/24"),))
+    texts = [str(verb.text) for verb in plan(count(4), host_with(carrying))]
+    assert len(texts) == 5
+    assert "10.9.0.5/24" in texts[0]
+    assert texts[3].startswith("Wait")
+    assert texts[4] == "Keep 4 VFs on ens1f0 for the host's next start."
+    assert len(plan(count(1), host_with(carrying))) == 3
+
+
 def test_the_attributes_are_one_command_in_iproute2_s_words() -> None:
     wanted = attributes(1, mac="52:54:00:00:00:07", vlan=42, qos=3, trust=True, link_state="enable", max_tx_rate=100)
     assert [verb.command for verb in plan(wanted, host_with(TWO))] == [
