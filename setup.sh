@@ -9,7 +9,7 @@ build=(gcc libc6-dev libvirt-dev pkg-config python3-dev python3-venv)
 # The lab's hosts, guests and LAN; the panel's Redis; the catalogues
 lab=(busybox-static cpio debootstrap dnsmasq-base e2fsprogs gettext iproute2 iptables iputils-ping kmod libvirt-clients libvirt-daemon
      libvirt-daemon-config-nwfilter libvirt-daemon-driver-qemu libvirt-daemon-system libxml2-utils nftables qemu-system-x86
-     qemu-utils redis-server udev util-linux)
+     qemu-utils redis-server systemd-container udev util-linux)
 tests=(chromium conntrack postgresql)
 
 wanted=("${build[@]}" "${lab[@]}")

@@ -19,13 +19,24 @@ PACKAGES = (
     *("libvirt-daemon-system", "libvirt-clients", "dnsmasq-base", "nftables", "python3"),
 )
 FIRST_MODULES = ("virtio_pci", "virtio_blk", "ext4", "9p", "9pnet_virtio")  # the others are udev's business
-MODULES = ("net", "drivers/net", "drivers/virtio", "drivers/vhost", "fs/9p", "fs/netfs", "fs/fscache", "fs/fuse", "lib")
+MODULES = (
+    "net",
+    "drivers/net",
+    "drivers/virtio",
+    "drivers/vhost",
+    "fs/9p",
+    "fs/netfs",
+    "fs/fscache",
+    "fs/fuse",
+    "fs/autofs",
+    "lib",
+)
 FILES = Path(__file__).parent / "disk_files"
 SERVE = Path(__file__).parent / "guest_files" / "serve"
 # Of the packages' own units: what would own the network, and what would run beside a test.
 NOT_ENABLED = ("networking.service", "NetworkManager*.service", "*.timer", "e2scrub*.service", "*nm-dispatcher*")
 SIZE = 3 << 30  # bytes; sparse
-RECIPE = 2  # raise when the code below changes what comes out
+RECIPE = 3  # raise when the code below changes what comes out
 
 # The product comes from outside, so that a change of it needs no other disk.
 FSTAB = "".join(
@@ -87,8 +98,10 @@ def _build_disk(place: Path, tree: Path, kernel: Kernel) -> None:
         if any(unit.match(pattern) for pattern in NOT_ENABLED):
             unit.unlink()
     (root / "usr/lib/lab").mkdir()
-    # By Debian's own shell: busybox's would run its own `ip`, `mount` …
-    (root / "usr/lib/lab/serve").write_text(SERVE.read_text().replace("#!/bin/busybox sh", "#!/bin/sh"))
+    shutil.copy(_busybox(), root / "usr/lib/lab/busybox")
+    # What is asked runs in Debian's own shell: in busybox's it would find busybox's `ip`, `mount` …
+    serve = SERVE.read_text().replace("#!/bin/busybox", "#!/usr/lib/lab/busybox").replace(" sh /tmp", " /bin/sh /tmp")
+    (root / "usr/lib/lab/serve").write_text(serve)
     (root / "usr/lib/lab/serve").chmod(0o755)
     shutil.copy(FILES / "serve.service", units / "serve.service")
     (units / "sysinit.target.wants/serve.service").symlink_to("/etc/systemd/system/serve.service")

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import shutil
 import site
 import subprocess
-import tarfile
 import time
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface
 from pathlib import Path
 
-from lab import links
+from lab import first_start, links
 from lab.disk_image import DiskImage
 from lab.errors import LabError
 from lab.host import LAN_BRIDGE
 from lab.lab import Lab
-from lab.network_owners import UNITS, Card, Owner, files
+from lab.network_owners import Owner
 from lab.serial_line import SerialLine
 
 SOURCE = Path(__file__).resolve().parent.parent
-CARD = "eth0"
 MEMORY_MIB = 768
-KERNEL_ARGUMENTS = "console=ttyS0 mitigations=off random.trust_cpu=on systemd.show_status=yes"
-BOOT_SECONDS = 300.0  # far above the usual 16: several may boot on one slow machine
+CPU = "Nehalem,+rdrand"  # with AVX and more, emulation would be slower
+KERNEL_ARGUMENTS = "console=ttyS0 quiet mitigations=off random.trust_cpu=on systemd.show_status=yes"
+BOOT_SECONDS = 600.0  # far above the usual 16: several may boot on one slow machine
 
 
 @dataclass
@@ -46,7 +45,8 @@ class DiskMachine:
     def __enter__(self) -> DiskMachine:
         self.directory.mkdir(parents=True)
         (self.directory / "seed").mkdir()
-        self._write_first_files()
+        first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address)
+        (self.directory / "seed" / "first-start.tar").write_bytes(first)
         make = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.image.disk), str(self._disk)]
         subprocess.run(make, check=True)
         links.add_tap(self.lab.lan.namespace, self.name, master=LAN_BRIDGE)
@@ -57,6 +57,7 @@ class DiskMachine:
     def __exit__(self, *_: object) -> None:
         self.cut_power()
         links.delete(self.lab.lan.namespace, self.name)
+        shutil.rmtree(self.directory)  # the next may have the same name, and nothing of this one
 
     @property
     def directory(self) -> Path:
@@ -82,7 +83,7 @@ class DiskMachine:
             time.sleep(0.05)
         try:
             with SerialLine.connect(self._socket) as line:
-                line.wait_ready(BOOT_SECONDS, knock=4.0)
+                line.wait_ready(BOOT_SECONDS)
         except (TimeoutError, ConnectionError) as error:
             console = self.console_log.read_text(errors="replace")[-2000:]
             raise LabError(
@@ -149,7 +150,7 @@ class DiskMachine:
 
     def _command(self) -> list[str]:
         shares = {"seed": self.directory / "seed", "source": SOURCE, "packages": Path(site.getsitepackages()[0])}
-        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"]
+        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "1"]
         command += ["-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
         command += ["-append", f"{KERNEL_ARGUMENTS} {self.kernel_arguments}"]
@@ -161,21 +162,3 @@ class DiskMachine:
             share = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
             command += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
         return command
-
-    def _write_first_files(self) -> None:
-        """What tells this machine from another; laid on its disk at its first start."""
-        card = Card(CARD, self.address, self.lab.router.address, IPv4Address(self.lab.lan.address))
-        texts = files(self.owner, card) | {
-            "etc/hostname": f"{self.name}\n",
-            "etc/machine-id": hashlib.sha256(self.mac.encode()).hexdigest()[:32] + "\n",
-            "etc/resolv.conf": f"nameserver {card.resolver}\n",
-        }
-        with tarfile.open(self.directory / "seed" / "first-start.tar", "w") as tar:
-            for path, text in texts.items():
-                entry = tarfile.TarInfo(path)
-                entry.size, entry.mode = len(text.encode()), 0o600 if "nmconnection" in path else 0o644
-                tar.addfile(entry, io.BytesIO(text.encode()))
-            for unit in UNITS[self.owner]:
-                entry = tarfile.TarInfo(f"etc/systemd/system/multi-user.target.wants/{unit}.service")
-                entry.type, entry.linkname = tarfile.SYMTYPE, f"/lib/systemd/system/{unit}.service"
-                tar.addfile(entry)

@@ -121,6 +121,11 @@ def mac_address(namespace: str, link: str) -> str:
         return str(connection.link("get", ifname=link)[0].get_attr("IFLA_ADDRESS"))
 
 
+def set_mac_address(namespace: str, link: str, mac: str) -> None:
+    with route(namespace) as connection:
+        connection.link("set", index=_index(connection, link), address=mac)
+
+
 def addresses(namespace: str, link: str) -> list[IPv4Interface]:
     with route(namespace) as connection:
         found = connection.get_addr(family=AF_INET, index=_index(connection, link))

@@ -49,7 +49,7 @@ def _ifupdown(card: Card) -> tuple[str, str]:
         iface lo inet loopback
 
         # The primary network interface
-        allow-hotplug {card.name}
+        auto {card.name}
         iface {card.name} inet {method}
             {address}
         """,

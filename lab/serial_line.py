@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 LONGEST_REQUEST = 3000  # bytes; the guest's tty holds 4096 that were not read yet
-KNOCK_SECONDS = 1.0  # between two requests to a guest that may not listen yet
+KNOCK_SECONDS = 1.0  # between the first two requests to a guest that may not listen yet
 GRACE_SECONDS = 5.0  # for an answer to come through after the guest itself gave the command up
 KILLED = 137  # 128 + SIGKILL: what the guest's `timeout` leaves behind
 
@@ -44,12 +44,14 @@ class SerialLine:
     ) -> None:
         self._connection.close()
 
-    def wait_ready(self, timeout: float, knock: float = KNOCK_SECONDS) -> None:
-        """Knock until the guest answers. timeout: seconds, TimeoutError after that. knock: seconds between two.
+    def wait_ready(self, timeout: float) -> None:
+        """Knock until the guest answers. timeout: seconds, TimeoutError after that.
 
-        Knocking again is needed: what arrives before the guest has opened its line is lost.
+        Knocking again is needed: what arrives before the guest has opened its line is lost. Ever more slowly: a guest
+        that needs longer for an answer than the next knock takes to come would never be heard.
         """
         deadline = time.monotonic() + timeout
+        knock = KNOCK_SECONDS
         while True:
             try:
                 self._request("true", knock, min(deadline, time.monotonic() + knock))
@@ -57,6 +59,7 @@ class SerialLine:
             except TimeoutError:
                 if time.monotonic() >= deadline:
                     raise
+                knock *= 1.2
 
     def run(self, command: str, timeout: float) -> tuple[int, str]:
         """(exit status, output). timeout: seconds for the command in the guest, TimeoutError after that."""

@@ -34,20 +34,30 @@ def ports_stay(facts: HostFacts, ref: NetworkRef, bridge: str, uplink: str | Non
     return [Problem(text=sentence, fix=fix, field="uplink")]
 
 
-def uplink_is_not_free(facts: HostFacts, link: Link, bridge: str) -> list[Problem]:
-    """What the host has on the link itself moves to the bridge; what stands on it as a link of its own stays behind."""
+def uplink_is_not_free(facts: HostFacts, link: Link, *, lasts: bool) -> list[Problem]:
+    """What the host has on the link itself moves to the bridge; what stands on it as a link of its own stays behind.
+
+    lasts: the bridge is written into the host's configuration; by that way alone its DHCP client comes to know of it.
+    """
     if link.kind == "vlan":
         sentence = text("%(link)s is a VLAN of %(parent)s.", link=link.name, parent=link.parent or "?")
         fix = text("Make a bridge over it with the tool that made the VLAN, and choose that bridge here.")
         return [Problem(text=sentence, fix=fix, field="uplink")]
-    if leased := [str(address) for address in link.dynamic if address.version == 4]:
+    configuration = facts.configuration(link.name)
+    handed_over = lasts and configuration is not None and configuration.client is not None
+    leased = [str(address) for address in link.dynamic if address.version == 4]
+    if leased and not handed_over:
         sentence = text(
             "%(link)s has its address %(address)s from DHCP: on a port its client would not hear the answers, and the "
             "lease would run out.",
             link=link.name,
             address=", ".join(leased),
         )
-        fix = text("Give %(link)s a fixed address first, or choose another uplink.", link=link.name)
+        fix = text(
+            "Let the bridge survive a restart, where networkd, NetworkManager or dhclient leases the address; "
+            "else give %(link)s a fixed one.",
+            link=link.name,
+        )
         return [Problem(text=sentence, fix=fix, field="uplink")]
     if above := _standing_on(facts, link.name):
         sentence = text("%(links)s stands on %(link)s.", links=", ".join(above), link=link.name)

@@ -45,6 +45,8 @@ def _put(path: Path, content: str | None) -> None:
     if content is None:
         path.unlink(missing_ok=True)
         _sync(path.parent)
+        if path.parent.name.endswith(".network.d") and not any(path.parent.iterdir()):
+            path.parent.rmdir()  # made for our drop-in
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     mode = path.stat().st_mode & 0o7777 if path.exists() else _new_mode(path)

@@ -109,15 +109,15 @@ def _move_client(source: str, target: str) -> None:
     if pid is not None:
         # Not -x nor -r: its script would take the addresses away, and -r would give the lease back.
         os.kill(pid, signal.SIGKILL)
-        Path(PID.format(link=source)).unlink(missing_ok=True)
     if leases.exists():
         moved = leases.read_text().replace(f'interface "{source}"', f'interface "{target}"')
         Path(LEASES.format(link=target)).write_text(moved)
-    # As ifupdown itself starts it: see `ifup --no-act --verbose`.
+    # As ifupdown itself starts it (`ifup --no-act --verbose`), and in a unit of its own: it outlives the agent.
     ask(
         [
-            *("dhclient", "-4", "-nw", "-i", "-pf", PID.format(link=target)),
-            *("-lf", LEASES.format(link=target), "-I", "-df", f"/var/lib/dhcp/dhclient6.{target}.leases", target),
+            *("systemd-run", "--quiet", "--collect", "--property=Type=forking", f"--unit=kvmpanel-dhclient-{target}"),
+            *("dhclient", "-4", "-nw", "-i", "-pf", PID.format(link=target), "-lf", LEASES.format(link=target)),
+            *("-I", "-df", f"/var/lib/dhcp/dhclient6.{target}.leases", target),
         ]
     )
 

@@ -5,6 +5,8 @@ The link's state file under /run says which profile that is: https://networkmana
 
 from __future__ import annotations
 
+import json
+import time
 from configparser import Error, RawConfigParser
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from virtnet.persist.networkmanager import bridge_uuid, our_path, port_uuid
 UNIT = Path("/run/systemd/units/invocation:NetworkManager.service")  # there while it runs
 DEVICES = Path("/run/NetworkManager/devices")
 PROFILES = tuple(Path(one) / "NetworkManager/system-connections" for one in ("/etc", "/run", "/usr/lib"))
+PORT_SECONDS = 5.0
 LEASES = Path("/var/lib/NetworkManager")
 
 
@@ -43,6 +46,7 @@ def read(link: Link) -> LinkConfiguration | None:
         dhcp=dhcp,
         client=client if dhcp else None,
         client_id=_client_id(link) if dhcp else "",
+        route_metric=device.getint("device", "route-metric-default-effective", fallback=None),
         files=(file,),
     )
 
@@ -62,8 +66,8 @@ def check(bridge: str) -> None:
 
 def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
     """The bridge first, so that there is one that the port can join. Raises OwnerFailed."""
-    ask(["nmcli", "connection", "up", str(bridge_uuid(bridge))], timeout=60)
-    if uplink.link:
+    _bring_up(str(bridge_uuid(bridge)), bridge, leased=uplink.dhcp)
+    if uplink.link and not _is_port_soon(uplink.link, str(port_uuid(bridge))):
         ask(["nmcli", "connection", "up", str(port_uuid(bridge))], timeout=60)
 
 
@@ -72,7 +76,37 @@ def take_back(bridge: str, uplink: LinkConfiguration) -> None:
     ask(["nmcli", "connection", "reload"])
     if uplink.files:
         uuid = _keyfile(Path(uplink.files[0].path)).get("connection", "uuid", fallback="")
-        ask(["nmcli", "connection", "up", uuid], timeout=60)
+        _bring_up(uuid, uplink.link, leased=uplink.dhcp)
+
+
+def _bring_up(profile: str, link: str, *, leased: bool) -> None:
+    """With what the link holds, where that is leased: else it would be without until its client has it again."""
+    held = _held(link) if leased else []
+    if held:
+        ask(["nmcli", "connection", "modify", "--temporary", profile, *held])
+    ask(["nmcli", "connection", "up", profile], timeout=60)
+    if held:
+        ask(["nmcli", "connection", "modify", "--temporary", profile, "ipv4.gateway", "", "ipv4.addresses", ""])
+        ask(["nmcli", "device", "reapply", link])
+
+
+def _is_port_soon(link: str, uuid: str) -> bool:
+    """Whether it comes up as a port by itself; told again to, it would leave the bridge for a moment."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while time.monotonic() < deadline:
+        if ask(["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", link]).strip() == uuid:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _held(link: str) -> list[str]:
+    """The IPv4 addresses and the gateway that are on the link now, as nmcli's properties; empty where there is none."""
+    (found,) = json.loads(ask(["ip", "-j", "-4", "address", "show", "dev", link]))
+    addresses = ",".join(f"{one['local']}/{one['prefixlen']}" for one in found.get("addr_info", ()))
+    routes = json.loads(ask(["ip", "-j", "-4", "route", "show", "default", "dev", link]))
+    gateway = next((route["gateway"] for route in routes if "gateway" in route), "")
+    return ["ipv4.addresses", addresses, "ipv4.gateway", gateway] if addresses else []
 
 
 def _profile(uuid: str) -> ConfigurationFile | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +41,10 @@ def read_file(path: Path) -> ConfigurationFile | None:
 
 def ask(command: list[str], timeout: float = 30) -> str:
     """What it printed. Raises OwnerFailed with what it complained of."""
+    # netplan is Python too, with modules of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OwnerFailed(text("%(command)s: %(error)s", command=" ".join(command), error=error)) from error
     if done.returncode != 0:

@@ -26,6 +26,7 @@ def changes(
     client: DhcpClient | None = None,
     dhcp: bool = False,
     client_id: str = "",
+    route_metric: int | None = None,
 ) -> dict[str, FileChange]:
     """By path. files: path -> text, indented as it stands in a test."""
     configuration = LinkConfiguration(
@@ -35,6 +36,7 @@ def changes(
         dhcp=dhcp or client is not None,
         client=client,
         client_id=client_id,
+        route_metric=route_metric,
         files=tuple(ConfigurationFile(path=path, text=plain(text)) for path, text in files.items()),
     )
     return {change.path: change for change in file_changes(owner, bridge, configuration)}
@@ -403,6 +405,16 @@ def test_networkmanager_asks_dhcp_as_the_client_that_the_uplink_was() -> None:
     dhcp = "[connection]\nid=wired\n[ipv4]\nmethod=auto\n"
     after = changes("networkmanager", {PROFILE: dhcp}, client="networkmanager", client_id="ff00aa")
     assert "[ipv4]\nmethod=auto\ndhcp-client-id=ff:00:aa\n" in (after[f"{OURS}.nmconnection"].after or "")
+
+
+def test_networkmanager_s_routes_keep_the_metric_of_a_card() -> None:
+    after = changes("networkmanager", {PROFILE: KEYFILE}, route_metric=100)[f"{OURS}.nmconnection"].after
+    assert after is not None
+    assert after.count("\nroute-metric=100\n") == 2
+    own = changes(
+        "networkmanager", {PROFILE: KEYFILE.replace("[ipv4]", "[ipv4]\n    route-metric=5")}, route_metric=100
+    )
+    assert "[ipv4]\nroute-metric=5\n" in (own[f"{OURS}.nmconnection"].after or "")
 
 
 def test_networkmanager_refuses_a_profile_that_nothing_could_win_over() -> None:

@@ -141,7 +141,7 @@ class Bridge(NetworkSpec):
             *links.link_is_a_bridge(link, field="uplink"),
             *direct.carries_macvtap(facts, link.name, field="uplink"),
         ]
-        return [*found, *bridges.uplink_is_not_free(facts, link, self.bridge)]
+        return [*found, *bridges.uplink_is_not_free(facts, link, lasts=self.lasts)]
 
     def reachability(self) -> Reachability:
         guests = yes(text("All taps are ports of one bridge."))

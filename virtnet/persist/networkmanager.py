@@ -73,6 +73,9 @@ def _bridge(bridge: LastingBridge, former: RawConfigParser, configuration: LinkC
     sections |= {name: dict(former.items(name)) for name in COPIED if former.has_section(name)}
     sections.setdefault("ipv4", {"method": "disabled"})
     sections.setdefault("ipv6", {"method": "ignore"})
+    if configuration.route_metric is not None:  # a bridge's own is another than a card's
+        for family in ("ipv4", "ipv6"):
+            sections[family].setdefault("route-metric", str(configuration.route_metric))
     if configuration.client_id:  # one that is made from the profile or the card would be another for the bridge
         pairs = [configuration.client_id[index : index + 2] for index in range(0, len(configuration.client_id), 2)]
         sections["ipv4"]["dhcp-client-id"] = ":".join(pairs)

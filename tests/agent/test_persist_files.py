@@ -1,0 +1,96 @@
+"""Files of the host's configuration are put back byte for byte, and what others wrote meanwhile stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kvmagent.persist import files, ifupdown
+from kvmagent.persist.configuration import masked
+from kvmagent.persist.owners import Link
+from virtnet.configuration import FileChange
+from virtnet.persist.marked import comment_out
+
+FORMER = "auto lo\niface lo inet loopback\n\nauto eth0\niface eth0 inet dhcp\n"
+
+
+def change(path: Path) -> list[FileChange]:
+    after = comment_out(FORMER, {3, 4}, "br0")
+    return [
+        FileChange(path=str(path / "interfaces.d" / "kvmpanel-br0"), after="auto br0\n"),
+        FileChange(path=str(path / "interfaces"), before=FORMER, after=after),
+    ]
+
+
+def test_files_are_put_back_byte_for_byte_with_their_modes(tmp_path: Path) -> None:
+    main = tmp_path / "interfaces"
+    main.write_text(FORMER)
+    main.chmod(0o640)
+    files.write(change(tmp_path))
+    assert "#kvmpanel:br0# auto eth0\n" in main.read_text()
+    assert (tmp_path / "interfaces.d" / "kvmpanel-br0").read_text() == "auto br0\n"
+    files.put_back(change(tmp_path), "br0")
+    assert main.read_text() == FORMER
+    assert main.stat().st_mode & 0o777 == 0o640
+    assert not (tmp_path / "interfaces.d" / "kvmpanel-br0").exists()
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["interfaces", "interfaces.d"]
+
+
+def test_what_somebody_has_written_since_stays(tmp_path: Path) -> None:
+    main = tmp_path / "interfaces"
+    main.write_text(FORMER)
+    files.write(change(tmp_path))
+    main.write_text(main.read_text() + "auto eth1\niface eth1 inet manual\n")
+    files.put_back(change(tmp_path), "br0")
+    assert main.read_text() == FORMER + "auto eth1\niface eth1 inet manual\n"
+
+
+def test_a_file_that_somebody_took_away_is_put_back(tmp_path: Path) -> None:
+    main = tmp_path / "interfaces"
+    main.write_text(FORMER)
+    files.write(change(tmp_path))
+    main.unlink()
+    files.put_back(change(tmp_path), "br0")
+    assert main.read_text() == FORMER
+
+
+def test_a_write_that_was_interrupted_is_finished_or_put_back(tmp_path: Path) -> None:
+    (tmp_path / "interfaces").write_text(FORMER)
+    files.write(change(tmp_path)[:1])  # killed between the two files
+    files.write(change(tmp_path))
+    assert "#kvmpanel:br0#" in (tmp_path / "interfaces").read_text()
+    files.put_back(change(tmp_path), "br0")
+    files.put_back(change(tmp_path), "br0")
+    assert (tmp_path / "interfaces").read_text() == FORMER
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("  wpa-psk 12345678", "  wpa-psk …"),
+        ("psk=secret words", "psk=…"),
+        ('      password: "secret"', "      password: …"),
+        ("private-key=AAAA", "private-key=…"),
+        ("address 10.0.0.5/24", "address 10.0.0.5/24"),
+    ],
+)
+def test_no_password_leaves_the_host(line: str, shown: str) -> None:
+    assert masked(f"auto lo\n{line}\nauto eth0\n") == f"auto lo\n{shown}\nauto eth0\n"
+
+
+def test_ifupdown_s_files_are_read_in_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = tmp_path / "interfaces"
+    (tmp_path / "interfaces.d").mkdir()
+    (tmp_path / "more").mkdir()
+    main.write_text("source interfaces.d/*\nauto lo\nsource-directory more\n")
+    (tmp_path / "interfaces.d" / "b").write_text("iface eth1 inet manual\n")
+    (tmp_path / "interfaces.d" / "a").write_text("iface eth0 inet dhcp\n")
+    (tmp_path / "more" / "c").write_text("iface eth2 inet manual\n")
+    monkeypatch.setattr(ifupdown, "MAIN", str(main))
+    found = ifupdown.read(Link("eth0", 2, ""))
+    assert found is not None
+    assert [Path(file.path).name for file in found.files] == ["interfaces", "a", "b", "c"]
+    assert found.dhcp
+    assert found.client is None  # no dhclient runs for it
+    assert ifupdown.read(Link("eth7", 3, "")) is None

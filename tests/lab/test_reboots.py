@@ -1,0 +1,138 @@
+"""What survives a restart, for each of the four owners of a host's network, static and leased.
+
+Each is a Debian with systemd of its own that is really restarted, as a container; `make soak` does NetworkManager too,
+and the same with a kernel of its own in an emulated machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Interface, IPv4Network
+from uuid import UUID
+
+import pytest
+
+from lab import Lab, disk_image
+from lab.disk_machine import DiskMachine
+from lab.network_owners import Owner
+from lab.system_container import SystemContainer
+from tests.lab.pings import Pings
+from tests.lab.restarted import PORTS, Network, Restarted, last_words
+from virtnet.actions import DefineNetwork, UndefineNetwork
+from virtnet.modes.bridge import Bridge
+from virtnet.refs import NetworkRef
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+
+SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
+SUBNET = IPv4Network("10.79.0.0/24")
+STATIC = "10.79.0.50/24"
+REF = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="lan")
+SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
+DEFINE = DefineNetwork(network=REF, spec=SPEC)
+UNDEFINE = UndefineNetwork(network=REF, spec=SPEC)
+IN_SHORT: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan")
+OWNERS: tuple[Owner, ...] = (*IN_SHORT, "networkmanager") if SOAK else IN_SHORT
+# While the owner takes the bridge over. NetworkManager takes an address away and puts it on again within some
+# milliseconds; the others touch nothing.
+MOST_LOST = {"networkd": 0, "ifupdown": 0, "netplan": 0, "networkmanager": 10}
+
+
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Lab]:
+    with Lab(prefix=f"b{os.getpid()}", hosts=1, guests_per_host=0, subnet=SUBNET) as lab:
+        yield lab
+
+
+@contextmanager
+def started(lab: Lab, machine: DiskMachine | SystemContainer) -> Iterator[Restarted]:
+    with machine:
+        host = Restarted(lab, machine)
+        try:
+            host.await_address("eth0")
+            yield host
+        except BaseException:
+            print(last_words(host))
+            raise
+
+
+def container(lab: Lab, owner: Owner, address: str | None) -> SystemContainer:
+    return SystemContainer(lab, "debian", owner, IPv4Interface(address) if address else None)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_a_bridge_over_the_management_link_survives_a_restart_and_goes_without_a_trace(lan: Lab, owner: Owner) -> None:
+    with started(lan, container(lan, owner, STATIC)) as host:
+        survives_and_goes(host, owner)
+
+
+@pytest.mark.parametrize("owner", [owner for owner in OWNERS if owner != "netplan"])
+def test_a_leased_address_is_kept_throughout_and_its_client_goes_over(lan: Lab, owner: Owner) -> None:
+    with started(lan, container(lan, owner, None)) as host:
+        survives_and_goes(host, owner)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_the_power_is_cut_before_anybody_has_confirmed(lan: Lab, owner: Owner) -> None:
+    with started(lan, container(lan, owner, STATIC)) as host:
+        former, files = host.network(), host.files()
+        host.begin(DEFINE)
+        host.await_change()
+        assert host.network() == on_the_bridge(former)
+        assert host.files() == files
+        host.machine.cut_power()
+        host.machine.boot()
+        host.await_address("eth0")
+        assert (host.network(), host.files()) == (former, files)
+
+
+if SOAK:
+
+    @pytest.mark.timeout(3600)
+    @pytest.mark.parametrize("owner", OWNERS)
+    def test_the_same_on_a_machine_with_a_kernel_of_its_own(lan: Lab, owner: Owner) -> None:
+        image = disk_image.ensure(print)
+        with started(lan, DiskMachine(lan, image, "emulated", owner, IPv4Interface(STATIC))) as host:
+            survives_and_goes(host, owner)
+
+
+def survives_and_goes(host: Restarted, owner: Owner) -> None:
+    former, files = host.network(), host.files()
+    ((address,),) = former.addresses.values()
+    with Pings(host.lab.panel, str(IPv4Interface(address).ip)) as pings:
+        host.begin(DEFINE)
+        host.await_change()
+        host.keep()
+        host.await_end()
+    assert pings.lost <= MOST_LOST[owner], pings
+    made = host.network()
+    assert made == on_the_bridge(former)
+
+    # The power is cut as soon as the agent has said that it is done.
+    host.machine.cut_power()
+    host.machine.boot()
+    host.await_address("br0")
+    assert host.network() == made
+    assert host.machine.run(PORTS).split() == ["eth0"]
+    assert host.answers(str(IPv4Interface(address).ip))
+    host.machine.await_true("virsh net-list --name | grep -qx lan")
+
+    # Taken away: the files are as before, to the byte, and so is the network, now and after a restart.
+    host.begin(UNDEFINE)
+    host.await_change()
+    host.keep()
+    host.await_end()
+    host.await_address("eth0")
+    assert (host.network(), host.files()) == (former, files)
+    assert host.answers(str(IPv4Interface(address).ip))
+    host.machine.reboot()
+    host.await_address("eth0")
+    assert (host.network(), host.files()) == (former, files)
+
+
+def on_the_bridge(former: Network) -> Network:
+    return Network(
+        {"br0": former.addresses["eth0"]}, sorted(route.replace("dev eth0", "dev br0") for route in former.routes)
+    )
