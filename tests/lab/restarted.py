@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from dataclasses import dataclass, field
 
@@ -20,7 +21,7 @@ PORTS = "ip -o link show master br0 | sed 's/^[0-9]*: \\([^:@]*\\).*/\\1/'"
 
 @dataclass(frozen=True)
 class Network:
-    """As iproute2 shows it: link -> IPv4 addresses; IPv4 routes without the seconds of a lease."""
+    """As iproute2 shows it: link -> IPv4 addresses; IPv4 routes without their metrics."""
 
     addresses: dict[str, list[str]] = field(default_factory=dict)
     routes: list[str] = field(default_factory=list)
@@ -36,7 +37,8 @@ class Restarted:
         addresses = {
             link["ifname"]: [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"]] for link in found
         }
-        routes = [line.strip() for line in self.machine.run("ip -4 route").splitlines()]
+        # networkd makes the connected route of a lease anew when it takes it over, and leaves its metric out.
+        routes = [re.sub(r" metric \d+", "", line).strip() for line in self.machine.run("ip -4 route").splitlines()]
         return Network({name: held for name, held in addresses.items() if held and name != "lo"}, sorted(routes))
 
     def files(self) -> str:
