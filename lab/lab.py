@@ -180,6 +180,8 @@ def remove_abandoned() -> list[str]:
     """Take down every lab whose process was killed, and return their prefixes. Labs in use or left up stay."""
     removed = []
     for state in record.load_all():
+        if not state.is_abandoned():  # one that is being put up or taken down holds its lock
+            continue
         with record.lock(state.prefix):
             current = record.load(state.prefix)
             if current is not None and current.is_abandoned():
