@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import Lab, remove_abandoned
+from lab import Lab, LabGuest, LabHost, remove_abandoned
 from tests.lab.product import Product, running
 
 
@@ -15,6 +15,24 @@ def lab() -> Iterator[Lab]:
     remove_abandoned()
     with Lab(prefix=f"t{os.getpid()}", hosts=2, guests_per_host=1) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module")
+def host(lab: Lab) -> LabHost:
+    """The first host of `lab`."""
+    return lab.hosts[0]
+
+
+@pytest.fixture(scope="module")
+def guest(host: LabHost) -> Iterator[LabGuest]:
+    """Its guest, running while the tests of one file last."""
+    guest = host.guests[0]
+    guest.start()
+    try:
+        guest.wait_ready()
+        yield guest
+    finally:
+        guest.destroy()
 
 
 @pytest.fixture(scope="package")

@@ -38,22 +38,6 @@ HOST_ONLY = HostOnly(
 )
 
 
-@pytest.fixture(scope="module")
-def host(lab: Lab) -> LabHost:
-    return lab.hosts[0]
-
-
-@pytest.fixture(scope="module")
-def guest(host: LabHost) -> Iterator[LabGuest]:
-    guest = host.guests[0]
-    guest.start()
-    try:
-        guest.wait_ready()
-        yield guest
-    finally:
-        guest.destroy()
-
-
 @contextmanager
 def plugged(host: LabHost, guest: LabGuest, network_name: str) -> Iterator[IPv4Interface]:
     """A card hot-plugged into the network; gives its lease."""

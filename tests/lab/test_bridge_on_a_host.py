@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from ipaddress import IPv4Interface
 from uuid import UUID
 
@@ -26,22 +25,6 @@ MAC = "52:54:00:aa:00:02"
 LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 SECOND = Bridge(name="second", bridge="br0", lasts=False)
 UNDEFINED = ["done", "already-so", "done", "done"]  # it was not written into the host's configuration
-
-
-@pytest.fixture(scope="module")
-def host(lab: Lab) -> LabHost:
-    return lab.hosts[0]
-
-
-@pytest.fixture(scope="module")
-def guest(host: LabHost) -> Iterator[LabGuest]:
-    guest = host.guests[0]
-    guest.start()
-    try:
-        guest.wait_ready()
-        yield guest
-    finally:
-        guest.destroy()
 
 
 def take(host: LabHost) -> Snapshot:

@@ -26,22 +26,6 @@ SOURCE_MODES: tuple[SourceMode, ...] = get_args(SourceMode)
 SHARED: tuple[SourceMode, ...] = ("bridge", "vepa", "private")
 
 
-@pytest.fixture(scope="module")
-def host(lab: Lab) -> LabHost:
-    return lab.hosts[0]
-
-
-@pytest.fixture(scope="module")
-def guest(host: LabHost) -> Iterator[LabGuest]:
-    guest = host.guests[0]
-    guest.start()
-    try:
-        guest.wait_ready()
-        yield guest
-    finally:
-        guest.destroy()
-
-
 def link_for(source_mode: SourceMode) -> str:
     """eth0 carries the host itself; passthrough needs a link that the host does not use."""
     return "eth0" if source_mode in SHARED else "eth1"
