@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from queue import Empty, Queue
 from uuid import uuid4
@@ -17,12 +18,14 @@ from virtnet.messages import FactsReport
 class Published:
     def __init__(self) -> None:
         self.hostname = "attic"
+        self.slowness = 0.0  # seconds that a reading takes
         self.readings: Queue[str] = Queue()
         self.reports: Queue[FactsReport] = Queue()
         self.publisher = FactsPublisher(self._read, self.reports.put)
 
     def _read(self) -> HostFacts:
         self.readings.put(self.hostname)
+        time.sleep(self.slowness)
         if self.hostname == "unreadable":
             raise ZeroDivisionError("a defect")
         return HostFacts(hostname=self.hostname)
@@ -59,6 +62,19 @@ def test_facts_that_are_the_same_do_not_go_out_again(published: Published) -> No
     published.readings.get(timeout=2)
     with pytest.raises(Empty):
         published.reports.get(timeout=0.2)
+
+
+def test_a_slow_reading_is_followed_by_as_long_a_pause(published: Published) -> None:
+    published.reports.get(timeout=2)
+    published.slowness = 1.0
+    published.hostname = "cellar"
+    published.publisher.changed()
+    published.reports.get(timeout=4)
+    read = time.monotonic()
+    published.hostname = "attic"
+    published.publisher.changed()
+    published.reports.get(timeout=6)
+    assert time.monotonic() - read > 1.9  # the pause, and the reading
 
 
 def test_a_ping_gets_them_though_nothing_changed(published: Published) -> None:
