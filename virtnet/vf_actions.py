@@ -29,6 +29,9 @@ class SetNumvfs(Action):
     def problems(self, facts: HostFacts) -> list[Problem]:
         return vf_checks.numvfs(facts, self.pf, self.numvfs)
 
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        return vf_checks.carrier_goes(facts, self.pf, self.numvfs)
+
     def apply(self, host: Host) -> None:
         # Some drivers reset the whole card, and with it the PF's own link.
         host.arm_guard_for_vfs(self.pf, self.numvfs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from virtnet import links, vf_ledger
+from virtnet import guarding, links, vf_ledger
 from virtnet.facts import HostFacts, Link, Vf
 from virtnet.spec import Problem
 from virtnet.text import Text, text
@@ -48,6 +48,19 @@ def numvfs(facts: HostFacts, pf: str, wanted: int) -> list[Problem]:
         *used_by_the_host(facts, row.rows, field="numvfs"),
         *_would_be_gone(row, wanted),
     ]
+
+
+def carrier_goes(facts: HostFacts, pf: str, wanted: int) -> list[Problem]:
+    """Measured with igb. The guard covers it where it lasts; that it happens at all is to be known before."""
+    link = facts.link(pf)
+    if link is None or (link.numvfs or 0) == wanted or guarding.why_risky(facts, (pf,)) is None:
+        return []
+    sentence = text(
+        "%(pf)s carries this host's own network, and some drivers reset the whole card for this: with igb its carrier "
+        "is gone for about 2 s.",
+        pf=pf,
+    )
+    return [Problem(text=sentence, fix=text("Do it when nobody minds, or take a card that the host does not use."))]
 
 
 def no_such_vf(facts: HostFacts, pf: str, index: int) -> list[Problem]:

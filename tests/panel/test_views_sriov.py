@@ -123,6 +123,17 @@ def test_the_number_is_asked_for(operator_client: Client) -> None:
     assert (event.object_type, event.object_name) == ("link", "ens1f0")
 
 
+def test_what_the_host_s_own_network_goes_through_is_said_before(operator_client: Client) -> None:
+    facts = with_a_pf(domains=(), way_to_panel="ens1f0")
+    make_host("kvm1", facts=facts)
+    before = Page(operator_client.get(NUMVFS)).words
+    assert "This could cut the host off" not in before
+    words = Page(operator_client.post(NUMVFS, {"numvfs": "8", "step": "preview"})).words
+    assert "with igb its carrier is gone for about 2 s." in words
+    assert "ens1f0 carries the way to the panel." in words
+    assert "The host puts itself back unless it reaches the panel again within 60 s." in words
+
+
 def test_a_guest_in_the_way_is_named_and_can_be_unplugged_from_there(operator_client: Client, host: Host) -> None:
     page = Page(operator_client.post(NUMVFS, {"numvfs": "8", "step": "ask"}))
     assert "Guests own VFs of ens1f0, and another number destroys all of them: web1 (VF 0)." in page.words

@@ -107,6 +107,9 @@ class Sriov(NetworkSpec):
             *self._handed_out_twice(facts, ref, row),
         ]
 
+    def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return [*super().notes(facts, ref), *SetNumvfs(pf=self.pf, numvfs=self.numvfs).notes(facts)]
+
     def _not_of_the_pf(self, row: PfRow) -> list[Problem]:
         there = {one.vf.pci_address for one in row.rows if one.vf.index < self.numvfs}
         if not (missing := [address for address in self.vfs if address not in there]):
