@@ -1,9 +1,12 @@
 """One change of a host's bridge by the real verbs, the guard included; only libvirt's part is left out.
 
-    python -m tests.agent.change make|remove|loop [--verdict keep|undo|never] [--kill N] [--fault NAME] [--owner NAME]
+    python -m tests.agent.change make|change|remove|vfs|loop [--verdict keep|undo|never] [--kill N] [--fault NAME]
+                                 [--owner NAME]
 
---kill N: SIGKILL at the N-th point; there is one before and one after each verb. --fault: what goes wrong, see FAULTS.
-Prints each step, and the outcome as the agent would report it; "loop" makes and removes the bridge --runs times.
+"change": of a network whose bridge was lost with the host's last start. "vfs": 4 VFs where eth0 has 2, on a card that
+is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and removes the bridge
+--runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb. --fault: what goes
+wrong, see FAULTS. Prints each step, and the outcome as the agent would report it.
 """
 
 from __future__ import annotations
@@ -12,26 +15,31 @@ import argparse
 import json
 import os
 import signal
+import socket
 import time
 from typing import Any, Literal
 from uuid import UUID
 
-from kvmagent import arming, bridge_move, links
+import pytest
+
+from kvmagent import arming, bridge_move, links, settings, vf_keepers
 from kvmagent.arming import Armed
 from kvmagent.guard import Step as GuardStep
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.steps import Steps, VerbFailed
+from kvmagent.vf_verbs import VfVerbs
 from kvmagent.way_to_panel import link_to
+from tests.agent.sriov_card import FakeCard
 from virtnet.facts import HostFacts
-from virtnet.host import Asks
 from virtnet.messages import Step
 from virtnet.modes.bridge import Bridge
 from virtnet.refs import NetworkRef
+from virtnet.vf_actions import SetNumvfs
 
 LAN = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000a"), name="lan")
 SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
-
+KINDS = ("make", "change", "remove", "vfs")
 
 # What a broken change does in the place of a line of the right one: (beginning of the line, what comes instead).
 FAULTS = {
@@ -59,31 +67,27 @@ class Says:
 
 
 class Host:
-    """The verbs of virtnet.host, as LinuxHost does them, without libvirt's."""
+    """The verbs of virtnet.host, as LinuxHost does them, without libvirt's and without the host's own files."""
 
     def __init__(self, told: list[Step], says: Says) -> None:
         self.steps = Steps(told.append)
         self.guard = GuardVerbs(self.steps, facts, says)
         self.links = LinkVerbs(self.steps, facts, self.guard)
+        self.vfs = VfVerbs(self.steps, self.guard.also)
 
     def __getattr__(self, name: str) -> Any:
         if name == "arm_guard":
             return lambda names, asks, new=(), network=None, stp=False: self.guard.arm(
                 names, asks, new, network, stp=stp
             )
+        if name == "arm_guard_for_vfs":
+            return lambda pf, numvfs: self.guard.arm((pf,), "panel", (), None)
         if name == "await_confirmation":
             return self.guard.await_confirmation
-        return getattr(self.links, name, lambda *_: None)
-
-    def _arm_guard(
-        self,
-        names: tuple[str, ...],
-        asks: Asks,
-        new: tuple[str, ...] = (),
-        network: NetworkRef | None = None,
-        stp: bool = False,
-    ) -> None:
-        self.guard.arm(names, asks, new, network, stp=stp)
+        for verbs in (self.links, self.vfs):
+            if hasattr(verbs, name):
+                return getattr(verbs, name)
+        return lambda *_: None
 
     def undo(self) -> bool:
         undone = self.steps.undo()
@@ -134,13 +138,32 @@ def break_it(fault: str) -> None:
     setattr(bridge_move, "why_not_moved", lambda what, target: None)  # noqa: B010
 
 
+def ask(what: str, host: Any) -> None:
+    """All verbs of one kind of change, on whatever takes them."""
+    if what == "make":
+        SPEC.apply(host, LAN)
+    elif what == "change":
+        SPEC.update(host, LAN)
+    elif what == "remove":
+        SPEC.remove(host, LAN)
+    else:
+        SetNumvfs(pf="eth0", numvfs=4).apply(host)
+
+
+def plug_in_card() -> None:
+    """eth0 has 2 VFs from now on, in this process; its numbers are files, so the guard writes them too."""
+    root = settings.state() / "card"
+    setattr(vf_keepers, "RUN", root / "run")  # noqa: B010
+    card = FakeCard(root, pf="eth0", index=socket.if_nametoindex("eth0")).plug_in(pytest.MonkeyPatch())
+    card.make(2)
+
+
 def change(what: str, says: Says, kill: int = 0) -> tuple[str, list[Step]]:
     """("applied" | "undone" | "failed", the steps)."""
     told: list[Step] = []
     host = Host(told, says)
-    asked: Any = Killed(host, kill) if kill else host
     try:
-        SPEC.apply(asked, LAN) if what == "make" else SPEC.remove(asked, LAN)
+        ask(what, Killed(host, kill) if kill else host)
     except VerbFailed:
         return ("undone" if host.undo() else "failed"), told
     return "applied", told
@@ -148,13 +171,15 @@ def change(what: str, says: Says, kill: int = 0) -> tuple[str, list[Step]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["make", "remove", "loop"])
+    parser.add_argument("what", choices=[*KINDS, "loop"])
     parser.add_argument("--verdict", default="keep")
     parser.add_argument("--owner", default="")
     parser.add_argument("--kill", type=int, default=0)
     parser.add_argument("--fault", default="")
     parser.add_argument("--runs", type=int, default=1)
     arguments = parser.parse_args()
+    if arguments.what == "vfs":
+        plug_in_card()
     if arguments.fault:
         break_it(arguments.fault)
     for number in range(arguments.runs):

@@ -19,15 +19,17 @@ from kvmagent import links, sriov, vf_attributes
 
 UNKNOWN = 0xFFFFFFFF
 EOPNOTSUPP = 95
-INDEX = 7
+NOWHERE = 7  # the index of a link that is not there
 
 
 @dataclass
 class FakeCard:
-    """pf: its link. refuses: attributes that the driver answers with EOPNOTSUPP. vfs: VF index -> what it has."""
+    """pf: its link. index: of a link that is there; else the card has one that is not. refuses: attributes that the
+    driver answers with EOPNOTSUPP. vfs: VF index -> what it has."""
 
     root: Path
     pf: str = "ens1f0"
+    index: int = NOWHERE
     driver: str = "igb"
     totalvfs: int = 8
     refuses: frozenset[str] = frozenset({"trust", "link_state"})
@@ -54,8 +56,16 @@ class FakeCard:
         monkeypatch.setattr(sriov, "SYS_CLASS_NET", self.root / "net")
         monkeypatch.setattr(sriov, "write_numvfs", lambda pf, wanted: self.make(wanted))
         monkeypatch.setattr(vf_attributes, "IPRoute", lambda: _Netlink(self))
-        monkeypatch.setattr(links, "mac", lambda link: self.mac)
-        monkeypatch.setattr(links, "find", lambda _netlink, link: self._find(link))
+        real = links.find
+        if self.index == NOWHERE:
+            monkeypatch.setattr(links, "mac", lambda link: self.mac)
+            monkeypatch.setattr(links, "find", lambda _netlink, link: self._find(link))
+        else:
+            monkeypatch.setattr(
+                links,
+                "find",
+                lambda netlink, link: self._find(link) if isinstance(netlink, _Netlink) else real(netlink, link),
+            )
         return self
 
     @property
@@ -144,7 +154,7 @@ class FakeCard:
     def _find(self, link: str) -> dict[str, int]:
         if link != self.pf:
             raise links.NoSuchLink(link)
-        return {"index": INDEX}
+        return {"index": self.index}
 
 
 @dataclass
@@ -160,7 +170,7 @@ class _Netlink:
         return None
 
     def link(self, command: str, *, index: int, ext_mask: int = 0, vf: dict[str, Any] | None = None) -> list[Any]:
-        assert index == INDEX
+        assert index == self.card.index
         if command == "set":
             assert vf is not None
             self._set(dict(vf))
@@ -180,7 +190,7 @@ class _Netlink:
     def _message(self, *, with_vfs: bool) -> Any:
         """Through the bytes that the kernel would send."""
         message = ifinfmsg()
-        message["index"] = INDEX
+        message["index"] = self.card.index
         told = [("IFLA_VF_INFO", {"attrs": _attributes(index, vf)}) for index, vf in sorted(self.card.vfs.items())]
         message["attrs"] = [("IFLA_VFINFO_LIST", {"attrs": told})] if told and with_vfs else []
         message.encode()
