@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic
@@ -123,12 +123,12 @@ class LabPanel(Generic[SomeLab]):
         self.manage("approve_host", host.name, f"--fingerprint={found.group().strip()}", f"--by={ADMIN}")
         return self.start_agent(host)
 
-    def start_agent(self, host: LabHost | ThisMachine) -> Service:
-        """The agent of an enrolled host, kept running."""
+    def start_agent(self, host: LabHost | ThisMachine, environment: Mapping[str, str] | None = None) -> Service:
+        """The agent of an enrolled host, kept running. environment: more than its host's."""
         name = f"agent-{host.name}"
         log = self.directory / f"{name}.log"
         run = [sys.executable, "-m", "kvmagent", "run", f"--uri={host.uri}"]
-        service = Service(name, lambda: host.popen(run, log=log))
+        service = Service(name, lambda: host.popen(run, log=log, env=environment))
         self.services[name] = service
         service.up()
         return service

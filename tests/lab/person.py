@@ -35,6 +35,16 @@ class Person:
         }
         return self._ask(path, fields)
 
+    def make_bridge(self, host: LabHost, name: str, bridge: str, uplink: str) -> UUID:
+        """A network on a new bridge that lasts until the host's next start. The change; FormRefused when refused."""
+        return self._ask(f"/hosts/{host.name}/networks/new/bridge/", {"name": name, "bridge": bridge, "uplink": uplink})
+
+    def keep(self, change: UUID) -> None:
+        self._ask(f"/changes/{change}/keep/")
+
+    def undo(self, change: UUID) -> None:
+        self._ask(f"/changes/{change}/undo/")
+
     def start_network(self, network: UUID) -> UUID:
         return self._ask(f"/networks/{network}/start/")
 

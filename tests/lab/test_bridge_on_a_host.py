@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 from ipaddress import IPv4Interface
 from uuid import UUID
 
 import pytest
 
-from kvmagent import snapshot
-from kvmagent.snapshot import Snapshot
 from lab import Lab, LabGuest, LabHost
 from lab.machine import LabMachine
 from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, network, ref, undefine
 from tests.lab.product import Product
+from tests.lab.snapshots import differences, take
 from virtnet.actions import Action, UpdateNetwork
 from virtnet.modes.bridge import Bridge
 
@@ -25,15 +22,6 @@ MAC = "52:54:00:aa:00:02"
 LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 SECOND = Bridge(name="second", bridge="br0", lasts=False)
 UNDEFINED = ["done", "already-so", "done", "done"]  # it was not written into the host's configuration
-
-
-def take(host: LabHost) -> Snapshot:
-    told = host.run([sys.executable, "-m", "tests.lab.print_snapshot"]).stdout
-    return {(link, thing): how for link, thing, how in json.loads(told)}
-
-
-def differences(host: LabHost, before: Snapshot) -> list[str]:
-    return [str(difference) for difference in snapshot.differences(before, take(host))]
 
 
 def pings(machine: LabMachine, address: object) -> bool:
