@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import agent_at_rest, bridge_move, define_network
+from benchmarks import agent_at_rest, bridge_move, define_network, ways_into_a_bridge
 from lab import Lab
 from lab.panel import LabPanel
 
@@ -20,6 +20,7 @@ def main() -> None:
         finally:
             panel.down()
     print(bridge_move.report(bridge_move.measure()))
+    print(ways_into_a_bridge.report(ways_into_a_bridge.measure()))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
 import socket
 import sys
@@ -19,6 +20,7 @@ from itertools import pairwise
 PORT = 7777
 PAUSE = 0.005  # seconds between two probes
 LAST_ANSWERS = 0.3  # seconds that answers may take after the last probe
+LAST_BYTE = 1.0  # seconds that the last byte of a session may take: TCP sends a lost one again after 0.2 s
 
 ended = threading.Event()
 
@@ -39,7 +41,8 @@ def echo() -> None:
 
 
 def probe(address: str) -> None:
-    """Prints {"sent", "lost", "longest_ms", "gaps_ms": those of more than one missing answer}."""
+    """Prints {"sent", "lost", "longest_ms": without an answer, "silent_ms": since the last answer when the last probe
+    was sent, "slowest_ms": of an answer, "lost_at": seconds}."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     udp = socket.socket(family, socket.SOCK_DGRAM)
     udp.settimeout(0.1)
@@ -58,14 +61,16 @@ def probe(address: str) -> None:
     time.sleep(LAST_ANSWERS)
     lost = [one for one in sent if one not in answered]
     times = sorted(answered.values())
-    gaps = [round(1000 * (later - earlier), 1) for earlier, later in pairwise(times)]
+    silent = max(0.0, sent[number] - max(times, default=sent[1]))
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     waited = max((answered[one] - sent[one] for one in answered), default=0.0)
     print(
         json.dumps(
             {
                 "sent": len(sent),
                 "lost": len(lost),
-                "longest_ms": max(gaps, default=0.0),
+                "longest_ms": round(1000 * max([*gaps, silent]), 1),
+                "silent_ms": round(1000 * silent, 1),
                 "slowest_ms": round(1000 * waited, 1),
                 "lost_at": [round(sent[one] - sent[1], 3) for one in lost[:20]],
             }
@@ -74,17 +79,29 @@ def probe(address: str) -> None:
 
 
 def session(address: str) -> None:
+    """Prints {"held"}: whether each byte came back, the last one soon after the end at the latest."""
     tcp = socket.create_connection((address, PORT), timeout=40)
     print("ready", flush=True)
     held = True
     while held and not ended.is_set():
         try:
             tcp.sendall(b"x")
-            held = tcp.recv(1) == b"x"
+            held = _came_back(tcp)
         except OSError:
             held = False
         time.sleep(0.01)
     print(json.dumps({"held": held}))
+
+
+def _came_back(tcp: socket.socket) -> bool:
+    """Within 40 s, and LAST_BYTE once the end has come. Raises OSError when the session is broken."""
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        if select.select([tcp], [], [], 0.1)[0]:
+            return tcp.recv(1) == b"x"
+        if ended.is_set():
+            deadline = min(deadline, time.monotonic() + LAST_BYTE)
+    return False
 
 
 def _accept(tcp: socket.socket) -> None:
