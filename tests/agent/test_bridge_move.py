@@ -6,14 +6,16 @@ Row 2 of the reliability figures; the others are in test_guard.py.
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.cabled_host import CabledHost, needs_root
+from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 
 SOAK = os.environ.get("KVMPANEL_SOAK") == "1"
+OF_THE_KERNEL = 1024  # the metric of a router's route; what we hand over stands behind it
 
 pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
 
@@ -59,6 +61,29 @@ def test_where_the_host_forwards_ipv6_the_bridge_still_listens_to_routers(host: 
     host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
     assert host.outcome("make") == "applied"
     assert host.run(["cat", "/proc/sys/net/ipv6/conf/br0/accept_ra"]).strip() == "2"
+
+
+def test_a_way_out_that_a_router_announced_is_heard_again_on_the_bridge_though_the_host_forwards_ipv6(
+    host: CabledHost,
+) -> None:
+    host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1", "net.ipv6.conf.eth0.accept_ra=2"])
+    router = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--leasefile-ro", "--pid-file"]
+    router += ["--interface=eth0", "--enable-ra", "--dhcp-range=2001:db8::,ra-only,64,5m", "--ra-param=eth0,4,60"]
+    with subprocess.Popen(["ip", "netns", "exec", host.lan, *router]) as process:
+        try:
+            wait_until(lambda: announced(host) == ["eth0"])
+            assert host.outcome("make") == "applied"
+            wait_until(lambda: announced(host) == ["br0"])
+            assert host.outcome("remove") == "applied"
+            wait_until(lambda: announced(host) == ["eth0"])
+        finally:
+            process.terminate()
+
+
+def announced(host: CabledHost) -> list[str]:
+    """The links with a default route that the kernel has made of a router's own words."""
+    lines = host.run(["ip", "-6", "route", "show", "default", "proto", "ra"]).splitlines()
+    return [line.split("dev ")[1].split()[0] for line in lines if f"metric {OF_THE_KERNEL} " in line]
 
 
 def test_the_bridge_has_the_uplink_s_mtu_and_refuses_none_of_its_packets(host: CabledHost) -> None:

@@ -1,22 +1,29 @@
 """What else decides about packets on a host, read from a kernel of its own."""
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
 
 from kvmagent import filtering, links
-from virtnet.facts import Filtering
+from virtnet.facts import Filtering, HostFacts
 from virtnet.inbound import InboundPolicy, ruleset
+from virtnet.surprises import bridges_pass_iptables
 
 pytestmark = pytest.mark.usefixtures("own_network")
 
 MAC = "52:54:00:aa:00:01"
 
 
-def nft(commands: str) -> None:
-    subprocess.run(["nft", "-f", "-"], input=commands, text=True, check=True)
+DOCKER_S_FORWARD = "add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }\n"
+
+
+def nft(commands: str) -> str:
+    return subprocess.run(["nft", "-f", "-"], input=commands, text=True, check=True, stdout=subprocess.PIPE).stdout
 
 
 def read() -> Filtering:
@@ -63,6 +70,52 @@ def test_br_netfilter_is_read_from_this_network_s_own_switch() -> None:
     assert read().br_netfilter
     write("bridge/bridge-nf-call-iptables", "0")
     assert not read().br_netfilter
+
+
+def test_what_is_named_is_what_drops_the_packets_of_bridged_guests_and_nothing_of_it_is_changed() -> None:
+    with two_guests_on_a_bridge() as (guest, other):
+        write("bridge/bridge-nf-call-iptables", "1")
+        assert pings(guest, other)
+        nft("add table ip filter\nadd chain ip filter DOCKER-USER\n" + DOCKER_S_FORWARD)
+        assert not pings(guest, other)
+        before = nft("list ruleset")
+        sentences = [str(problem.text) for problem in bridges_pass_iptables(HostFacts(filtering=read()))]
+        assert len(sentences) == 1
+        assert "br_netfilter is on" in sentences[0]
+        assert "its FORWARD chain drops them" in sentences[0]
+        assert nft("list ruleset") == before
+        assert (Path("/proc/sys/net") / "bridge/bridge-nf-call-iptables").read_text() == "1\n"
+        # The fix that is named with it.
+        write("bridge/bridge-nf-call-iptables", "0")
+        assert pings(guest, other)
+
+
+@contextmanager
+def two_guests_on_a_bridge() -> Iterator[tuple[str, str]]:
+    """The names of two network namespaces with 192.0.2.1 and .2, each behind a port of br7."""
+    names = [f"kf{os.getpid()}{letter}" for letter in "ab"]
+    ip("link add br7 type bridge")
+    ip("link set br7 up")
+    try:
+        for number, name in enumerate(names, 1):
+            ip(f"netns add {name}")
+            ip(f"link add port{number} type veth peer name eth0 netns {name}")
+            ip(f"link set port{number} master br7 up")
+            ip(f"-n {name} address add 192.0.2.{number}/24 dev eth0")
+            ip(f"-n {name} link set eth0 up")
+        yield names[0], "192.0.2.2"
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+def ip(line: str) -> None:
+    subprocess.run(["ip", *line.split()], check=True)
+
+
+def pings(namespace: str, address: str) -> bool:
+    ping = ["ip", "netns", "exec", namespace, "ping", "-c1", "-W1", address]
+    return subprocess.run(ping, check=False, capture_output=True).returncode == 0
 
 
 def test_rp_filter_is_the_larger_of_the_link_s_and_of_all_s() -> None:

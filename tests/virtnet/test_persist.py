@@ -421,6 +421,26 @@ def test_networkmanager_refuses_a_profile_that_nothing_could_win_over() -> None:
     assert "eth0" in why_not("networkmanager", {PROFILE: "[connection]\nautoconnect-priority=999\n"})
 
 
+@pytest.mark.parametrize(
+    ("owner", "file", "text"),
+    [
+        ("ifupdown", "/etc/network/interfaces", DEBIAN),
+        ("networkd", "/etc/systemd/network/20-wired.network", NETWORKD),
+        ("netplan", "/etc/netplan/01-netcfg.yaml", NETPLAN),
+        ("networkmanager", PROFILE, KEYFILE),
+    ],
+)
+def test_an_uplink_that_has_another_name_after_the_restart_is_found_by_its_permanent_mac(
+    owner: Owner, file: str, text: str
+) -> None:
+    card = "52:54:00:aa:aa:aa"
+    found = changes(owner, {file: text}, LastingBridge("br0", "eth0", mac=MAC, mtu=1500, permanent_mac=card))
+    ours = "".join(change.after or "" for path, change in found.items() if path != file)
+    assert card in ours.lower()
+    named = [line for line in ours.splitlines() if "eth0" in line and not line.startswith("#")]
+    assert named == []
+
+
 @pytest.mark.parametrize("owner", ["ifupdown", "networkd", "netplan", "networkmanager"])
 def test_an_unknown_dhcp_client_is_refused(owner: Owner) -> None:
     with pytest.raises(CannotLast, match="DHCP client"):
