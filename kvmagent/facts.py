@@ -172,7 +172,7 @@ def _network(network: libvirt.virNetwork) -> NetworkFacts:
     active = bool(network.isActive())
     persistent = bool(network.isPersistent())
     return read_network.read(
-        libvirt_networks.inactive_xml(network),
+        libvirt_networks.inactive_xml(network, persistent=persistent),
         active=active,
         persistent=persistent,
         autostart=persistent and bool(network.autostart()),

@@ -12,6 +12,10 @@ from virtnet.facts import HostFacts
 from virtnet.messages import FactsReport
 
 LEAST_SECONDS = 0.5  # between two readings, however fast a host changes
+# Facts are told within 2 s of the change, the watch's own second included: so long may orders that follow each other
+# be spared a reading that the next of them makes stale.
+LONGEST_REST_SECONDS = 1.0
+REST = 4  # times as long as the reading took
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +51,9 @@ class FactsPublisher:
             except Exception:
                 # A defect in reading must not end this thread: the next change may be readable again.
                 log.exception("the facts could not be read")
-            # Where reading takes long, at most half of the time is spent on it: orders are carried out meanwhile.
-            stop.wait(max(LEAST_SECONDS, time.monotonic() - begun))
+            took = time.monotonic() - begun
+            # Where reading takes very long, at most half of the time is spent on it: orders are carried out meanwhile.
+            stop.wait(max(LEAST_SECONDS, took, min(REST * took, LONGEST_REST_SECONDS)))
 
     def _publish(self) -> None:
         with self._lock:

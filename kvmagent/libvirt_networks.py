@@ -44,9 +44,9 @@ def uuid(network: libvirt.virNetwork) -> UUID:
     return UUID(network.UUIDString())
 
 
-def inactive_xml(network: libvirt.virNetwork) -> str:
-    """As it will be after its next start; of a transient network, as it runs."""
-    if not network.isPersistent():
+def inactive_xml(network: libvirt.virNetwork, *, persistent: bool | None = None) -> str:
+    """As it will be after its next start; of a transient network, as it runs. persistent: where it is known already."""
+    if not (network.isPersistent() if persistent is None else persistent):
         return str(network.XMLDesc(0))
     try:
         return str(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE))

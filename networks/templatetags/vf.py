@@ -25,6 +25,13 @@ def vf_value(row: VfRow, attribute: str) -> SafeString:
     return format_html('<span class="no">{}</span> <span class="badge bg-orange-lt">{}</span>', said, wanted)
 
 
+@register.simple_tag
+def vf_rates(row: VfRow) -> SafeString:
+    """Least and highest rate, in one word where the card tells neither."""
+    least, highest = vf_value(row, "min_tx_rate"), vf_value(row, "max_tx_rate")
+    return least if least == highest == gettext("not told") else format_html("{} / {}", least, highest)
+
+
 def _said(attribute: str, value: Said) -> str:
     if value is None:
         return gettext("not told")
