@@ -59,13 +59,14 @@ def host(request: PanelRequest, name: str) -> HttpResponse:
     networks = found.networks.filter(removed_at=None)
     changing = set(found.changes.filter(state__in=OPEN).values_list("network", flat=True))
     facts = found.read_facts()
+    rows = [(one, one.read_facts(), one.pk in changing, one.drift(facts)) for one in networks]
     context = {
         "section": SECTION,
         "host": found,
         "facts": facts,
         "surprises": surprises(facts),
         "ledger": ledger(facts),
-        "networks": [(network, network.read_facts(), network.pk in changing) for network in networks],
+        "networks": rows,
         "guests_on": _guests_on(found),
         "changes": found.changes.select_related("by").defer("steps", "problems", "before", "after")[:5],
         "armed": _waiting(found),

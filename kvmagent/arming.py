@@ -59,10 +59,9 @@ class Armed:
         return max(0.0, self.deadline - boot_clock())
 
 
-def confirm_seconds(*, stp: bool) -> float:
-    """How long a change waits for its verdict. A bridge that speaks STP is mute for its first 30 s."""
-    seconds = float(os.environ.get("KVMAGENT_CONFIRM_SECONDS", CONFIRM_SECONDS))
-    return max(seconds, 45.0) if stp else seconds
+def confirm_seconds() -> float:
+    """How long a change waits for its verdict here, without what STP adds."""
+    return float(os.environ.get("KVMAGENT_CONFIRM_SECONDS", CONFIRM_SECONDS))
 
 
 def find() -> tuple[Armed | None, State, str]:

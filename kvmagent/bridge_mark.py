@@ -1,6 +1,6 @@
 """By what a bridge of ours is known: its alias (`ip link show` prints it), which lives and dies with the bridge itself.
 
-It also keeps how the uplink was found, so that the uplink can be put back whenever the bridge is taken away.
+It also keeps how the uplinks were found, so that they can be put back whenever the bridge is taken away.
 """
 
 from __future__ import annotations
@@ -10,32 +10,59 @@ from uuid import UUID
 
 
 @dataclass(frozen=True)
-class Mark:
-    """network: that the bridge was made for. uplink: that it was made with, and how that was before."""
+class Found:
+    """An uplink as it was before it became a port."""
 
-    network: UUID
-    uplink: str | None = None
+    name: str
     was_up: bool = False
     had_ipv6: bool = False
 
+
+@dataclass(frozen=True)
+class Mark:
+    """network: that the bridge was made for. uplinks: those that it was made with, the first first; at most two."""
+
+    network: UUID
+    uplinks: tuple[Found, ...] = ()
+
+    @property
+    def uplink(self) -> str | None:
+        """The first, whose addresses the bridge took over."""
+        return self.uplinks[0].name if self.uplinks else None
+
+    @property
+    def second(self) -> Found | None:
+        return self.uplinks[1] if len(self.uplinks) > 1 else None
+
+    @property
+    def names(self) -> list[str]:
+        return [uplink.name for uplink in self.uplinks]
+
     def alias(self) -> str:
-        """At most 15 + 64 characters; the kernel takes 255. No link's name holds a colon."""
-        if self.uplink is None:
-            return f"kvmpanel:{self.network}"
-        up, ipv6 = "up" if self.was_up else "down", "ipv6" if self.had_ipv6 else "no-ipv6"
-        return f"kvmpanel:{self.network}:{self.uplink}:{up}:{ipv6}"
+        """At most 105 characters; the kernel takes 255. No link's name holds a colon."""
+        words = ["kvmpanel", str(self.network)]
+        for uplink in self.uplinks:
+            words += [uplink.name, "up" if uplink.was_up else "down", "ipv6" if uplink.had_ipv6 else "no-ipv6"]
+        return ":".join(words)
 
     @classmethod
     def read(cls, alias: str | None) -> Mark | None:
         """None for every alias that is not ours."""
-        match (alias or "").split(":"):
-            case ["kvmpanel", network]:
-                uplink, up, ipv6 = None, "down", "no-ipv6"
-            case ["kvmpanel", network, str(uplink), ("up" | "down") as up, ("ipv6" | "no-ipv6") as ipv6]:
-                pass
-            case _:
-                return None
+        ours, _, rest = (alias or "").partition(":")
+        network, *about = rest.split(":")
+        uplinks = [_found(about[at : at + 3]) for at in range(0, len(about), 3)]
+        if ours != "kvmpanel" or len(uplinks) > 2:
+            return None
+        found = tuple(uplink for uplink in uplinks if uplink is not None)
         try:
-            return cls(UUID(network), uplink, up == "up", ipv6 == "ipv6")
+            return cls(UUID(network), found) if len(found) == len(uplinks) else None
         except ValueError:
+            return None
+
+
+def _found(words: list[str]) -> Found | None:
+    match words:
+        case [name, ("up" | "down") as up, ("ipv6" | "no-ipv6") as ipv6]:
+            return Found(name, up == "up", ipv6 == "ipv6")
+        case _:
             return None

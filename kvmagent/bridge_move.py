@@ -6,6 +6,7 @@ See virtnet/moves.py for the order.
 from __future__ import annotations
 
 from kvmagent import carried, restore, snapshot
+from kvmagent.bridge_mark import Found, Mark
 from kvmagent.guard import Step
 from kvmagent.snapshot import Snapshot
 from virtnet import moves
@@ -19,16 +20,23 @@ def into_bridge(what: Carried, bridge: str) -> list[Step]:
     return [*steps, restore.sysctl("ipv6", what.link, "disable_ipv6", "1")]
 
 
-def out_of_bridge(what: Carried, uplink: str, before: Snapshot) -> list[Step]:
+def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
     """The bridge is gone afterwards. before: the snapshot that knows how IPv6 addresses are made on the uplink."""
+    uplink, second = mark.uplinks[0].name, mark.second
     mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
     # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
     waits: list[Step] = [
         restore.sysctl("ipv6", uplink, "addr_gen_mode", "1"),
         restore.sysctl("ipv6", uplink, "disable_ipv6", "0"),
     ]
-    lines = restore.batch(moves.out_of_bridge(what, uplink))
-    return [*waits, *lines, *_rules(what, uplink), restore.sysctl("ipv6", uplink, "addr_gen_mode", mode)]
+    lines = moves.out_of_bridge(what, uplink, second=second.name if second is not None else None)
+    steps = [*waits, *restore.batch(lines), *_rules(what, uplink)]
+    return [*steps, restore.sysctl("ipv6", uplink, "addr_gen_mode", mode), *(_as_found(second) if second else [])]
+
+
+def _as_found(second: Found) -> list[Step]:
+    steps = [] if second.was_up else restore.batch([f"link set dev {second.name} down"])
+    return [*steps, *([restore.sysctl("ipv6", second.name, "disable_ipv6", "0")] if second.had_ipv6 else [])]
 
 
 def why_not_moved(what: Carried, target: str) -> Text | None:

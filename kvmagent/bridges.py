@@ -11,8 +11,8 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from kvmagent import links
-from kvmagent.bridge_mark import Mark
+from kvmagent import bridge_stp, links
+from kvmagent.bridge_mark import Found, Mark
 from kvmagent.persist import bridge as lasting
 from virtnet.refs import NetworkRef
 
@@ -23,38 +23,35 @@ UNMARKED = "kvmpanel-new"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a bridge is made with. forward_delay: in 1/100 s. mac, mtu: None leaves them to the kernel."""
+    """What a bridge is made with. forward_delay: seconds. mac, mtu: None leaves them to the kernel."""
 
     mark: Mark
     mac: str | None = None
     mtu: int | None = None
-    stp_state: int = 0
-    forward_delay: int = 0
+    stp: bool = False
+    forward_delay: float = 0
 
 
-def settings_for(network: NetworkRef, uplink: str | None) -> Settings:
-    """For a bridge that guests and the LAN see as the uplink itself. Raises NoSuchLink."""
-    if uplink is None:
-        return Settings(Mark(network.uuid))
+def settings_for(network: NetworkRef, *uplinks: str) -> Settings:
+    """For a bridge that guests and the LAN see as the first uplink itself. Raises NoSuchLink."""
     with IPRoute() as netlink:
-        found = links.find(netlink, uplink)
-    mark = Mark(network.uuid, uplink, bool(found["flags"] & links.IFF_UP), has_ipv6(uplink))
+        messages = [links.find(netlink, uplink) for uplink in uplinks]
+    found = [
+        Found(name, bool(message["flags"] & links.IFF_UP), has_ipv6(name))
+        for name, message in zip(uplinks, messages, strict=True)
+    ]
+    mark = Mark(network.uuid, tuple(found))
+    if not messages:
+        return Settings(mark)
     # A MAC that was set is kept; else the kernel takes the lowest port's, and changes it when a tap joins.
-    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"))
+    return Settings(mark, messages[0].get_attr("IFLA_ADDRESS"), messages[0].get_attr("IFLA_MTU"))
 
 
 def settings(bridge: str, mark: Mark) -> Settings:
     """Those of a bridge that is there, to make it again. Raises NoSuchLink."""
     with IPRoute() as netlink:
         found = links.find(netlink, bridge)
-    about = found.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
-    return Settings(
-        mark,
-        found.get_attr("IFLA_ADDRESS"),
-        found.get_attr("IFLA_MTU"),
-        about.get_attr("IFLA_BR_STP_STATE"),
-        about.get_attr("IFLA_BR_FORWARD_DELAY"),
-    )
+    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"), *bridge_stp.read(bridge))
 
 
 def mark(bridge: str) -> Mark | None:
@@ -72,8 +69,8 @@ def ports(bridge: str) -> list[str]:
 
 
 def add(bridge: str, wanted: Settings) -> None:
-    """A bridge that is down. Raises NetlinkError."""
-    about: dict[str, Any] = {"br_stp_state": wanted.stp_state, "br_forward_delay": wanted.forward_delay}
+    """A bridge that is down, without STP: its first port forwards at once. Raises NetlinkError."""
+    about: dict[str, Any] = {"br_stp_state": 0, "br_forward_delay": 0}
     about |= {"address": wanted.mac} if wanted.mac else {}
     about |= {"mtu": wanted.mtu} if wanted.mtu else {}
     with IPRoute() as netlink:

@@ -19,6 +19,7 @@ import libvirt
 
 from kvmagent import (
     __version__,
+    arming,
     filtering,
     libvirt_domains,
     libvirt_networks,
@@ -45,6 +46,7 @@ from virtnet.facts import (
     Versions,
 )
 from virtnet.libvirt_xml import parse
+from virtnet.plan import firewall_ruleset
 from virtnet.text import Text, text
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,10 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
         networks=told.networks,
         domains=told.domains,
         filters=told.filters,
-        filtering=filtering.read(found_links, found_routes),
+        filtering=filtering.read(
+            found_links, found_routes, firewall_ruleset(HostFacts(networks=told.networks)) if error is None else None
+        ),
+        confirm_seconds=arming.confirm_seconds(),
     )
     return facts.model_copy(update={"configurations": read_masked(["", *facts.uplinks]), "lasting": lasting.read_all()})
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from kvmagent import nftables
+from kvmagent import firewall, legacy_iptables, nftables
 from virtnet import inbound
 from virtnet.facts import Filtering, Link, Route
 from virtnet.firewall import TABLE
@@ -41,15 +41,33 @@ def chains() -> list[dict[str, object]]:
     return [one["chain"] for one in listed if "chain" in one]
 
 
-def read(found_links: Iterable[Link], routes: Iterable[Route]) -> Filtering:
-    """Sorted, and the same as long as nothing of it changes."""
+def in_force(ruleset: str | None) -> bool | None:
+    """Whether `table inet kvmpanel` in the kernel is this very text; None where none is due, or nft does not answer."""
+    if ruleset is None:
+        return None
+    try:
+        tables = [one["table"] for one in nftables.run_json("list tables") if "table" in one]
+        if ("inet", TABLE) not in {(table["family"], table["name"]) for table in tables}:
+            return False
+        return firewall.body(nftables.run(f"list table inet {TABLE}")) == firewall.body(ruleset)
+    except (nftables.NftError, nftables.NoNftables) as error:
+        log.info("nftables does not list the panel's table: %s", error)
+        return None
+
+
+def read(found_links: Iterable[Link], routes: Iterable[Route], ruleset: str | None = None) -> Filtering:
+    """Sorted, and the same as long as nothing of it changes. ruleset: that of the panel's networks."""
     found, known = chains(), list(found_links)
     foreign = [chain for chain in found if chain.get("table") != TABLE]
     dropping = [chain for chain in foreign if (chain.get("hook"), chain.get("policy")) == ("forward", "drop")]
+    names = [f"{chain.get('family')} {chain.get('table')} {chain.get('name')}" for chain in dropping]
+    legacy = legacy_iptables.read()
     ra = _links_of_router_advertisements(known, routes)
     return Filtering(
-        dropping=tuple(sorted(f"{chain.get('family')} {chain.get('table')} {chain.get('name')}" for chain in dropping)),
-        docker=any(str(chain.get("name", "")).startswith("DOCKER") for chain in foreign),
+        dropping=tuple(sorted([*names, *legacy.dropping])),
+        docker=legacy.docker or any(str(chain.get("name", "")).startswith("DOCKER") for chain in foreign),
+        legacy_unread=legacy.unread,
+        rules_in_force=in_force(ruleset),
         firewalld=any(chain.get("table") == "firewalld" for chain in foreign),
         br_netfilter=_switch(BR_NETFILTER) == "1",
         strict_rp_filter=tuple(sorted(link.name for link in known if _is_strict(link))),

@@ -49,7 +49,7 @@ class Firewall:
 
     def holds(self, ruleset: str, now: Former) -> bool:
         """Whether the kernel and the file both hold this very text."""
-        return _body(now.table or "") == _body(ruleset) and now.file == ruleset.encode()
+        return body(now.table or "") == body(ruleset) and now.file == ruleset.encode()
 
     def load(self, ruleset: str) -> None:
         """Load the text, keep it for the next boot, and count in the kernel that each rule has arrived.
@@ -103,7 +103,7 @@ def _rules_in(ruleset: str) -> Counter[str]:
     """Chain -> how many rules the text holds in it."""
     found: Counter[str] = Counter()
     chain = ""
-    for line in _body(ruleset):
+    for line in body(ruleset):
         if line.startswith("chain "):
             chain = line.split()[1]
         elif chain and line != "}" and not line.startswith("type "):
@@ -111,8 +111,8 @@ def _rules_in(ruleset: str) -> Counter[str]:
     return found
 
 
-def _body(ruleset: str) -> list[str]:
-    """The lines of the table itself, without the lines that empty it before and without nft's blank ones."""
+def body(ruleset: str) -> list[str]:
+    """The lines of a table itself, without the lines that empty it before and without nft's blank ones."""
     lines = [line.strip() for line in ruleset.splitlines()]
     return [line for line in lines if line and not line.startswith(("add table", "delete table"))]
 

@@ -53,7 +53,7 @@ class GuardVerbs:
         return self.armed.before if self.armed is not None and self.armed.of_this_boot else {}
 
     def arm(
-        self, names: tuple[str, ...], asks: Asks, new: tuple[str, ...], network: NetworkRef | None, *, stp: bool = False
+        self, names: tuple[str, ...], asks: Asks, new: tuple[str, ...], network: NetworkRef | None, *, mute: int = 0
     ) -> None:
         former, state, _ = arming.find()
         if former is not None and former.owner == self._confirmation.owner:
@@ -76,7 +76,7 @@ class GuardVerbs:
                 )
             if state == "lost":
                 arming.restore("the guard of an earlier change was gone")
-            self._arm(touched, asks, stp=stp)
+            self._arm(touched, asks, guarding.window(arming.confirm_seconds(), mute))
             self._steps.done(verb)
 
     def waits_for_this_change(self) -> bool:
@@ -116,7 +116,7 @@ class GuardVerbs:
             self._await_restored()
             raise VerbFailed(text("Nobody confirmed the change in time, so the guard has taken it back."))
 
-    def _arm(self, touched: tuple[str, ...], asks: Asks, *, stp: bool) -> None:
+    def _arm(self, touched: tuple[str, ...], asks: Asks, seconds: float) -> None:
         for name in touched:
             if links.kind(name) is not None and (odd := carried.why_not(carried.read(name))):
                 raise VerbFailed(odd)
@@ -124,7 +124,7 @@ class GuardVerbs:
         armed = Armed(
             owner=self._confirmation.owner,
             asks=asks,
-            deadline=boot_clock() + arming.confirm_seconds(stp=stp),
+            deadline=boot_clock() + seconds,
             links=touched,
             before=before,
             restore=restore.plan(touched, before),

@@ -124,10 +124,10 @@ class LinuxHost:
         *,
         new: tuple[str, ...] = (),
         network: NetworkRef | None = None,
-        stp: bool = False,
+        mute: int = 0,
     ) -> None:
         if self._libvirt.connection().getType() != "TEST":
-            self._guard.arm(links, asks, new, network, stp=stp)
+            self._guard.arm(links, asks, new, network, mute=mute)
 
     def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
         # An interrupted try may have set the number, and its guard still waits for the confirmation.
@@ -137,9 +137,13 @@ class LinuxHost:
     def await_confirmation(self) -> None:
         self._guard.await_confirmation()
 
-    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         if not self._only_in_memory(verbs.add_bridge(bridge, uplink)):
-            self._links.add_bridge(bridge, network, uplink)
+            self._links.add_bridge(bridge, network, uplink, second)
+
+    def set_stp(self, bridge: str, forward_delay: int) -> None:
+        if not self._only_in_memory(verbs.set_stp(bridge, forward_delay)):
+            self._links.set_stp(bridge, forward_delay)
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         if not self._only_in_memory(verbs.delete_bridge(bridge)):
@@ -176,9 +180,11 @@ class LinuxHost:
         if not self._only_in_memory(verbs.keep_vf(pf, vf)):
             self._vfs.keep_vf(pf, vf, attributes)
 
-    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+    def persist_bridge(
+        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
+    ) -> None:
         if not self._only_in_memory(verbs.persist_bridge(bridge)):
-            self._persist.persist_bridge(bridge, uplink)
+            self._persist.persist_bridge(bridge, uplink, second, forward_delay)
 
     def forget_bridge(self, bridge: str) -> None:
         if not self._only_in_memory(verbs.forget_bridge(bridge)):

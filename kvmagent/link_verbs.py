@@ -7,7 +7,7 @@ from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridge_move, bridges, carried, links, silent_links, snapshot
+from kvmagent import bridge_move, bridge_stp, bridges, carried, links, silent_links, snapshot
 from kvmagent.bridge_mark import Mark
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
@@ -38,7 +38,7 @@ class LinkVerbs:
         self._touched: set[str] = set()
         self._compares = True
 
-    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         verb = verbs.add_bridge(bridge, uplink)
         with self._steps.doing(verb):
             kind = links.kind(bridge)
@@ -52,8 +52,8 @@ class LinkVerbs:
                 raise VerbFailed(
                     text("%(bridge)s is a link, but no bridge. Choose another name for the bridge.", bridge=bridge)
                 )
-            wanted = bridges.settings_for(network, uplink)
-            self._touch(bridge, uplink)
+            wanted = bridges.settings_for(network, *(one for one in (uplink, second) if one is not None))
+            self._touch(bridge, uplink, second)
             self._push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
             bridges.add(bridge, wanted)
             self._steps.done(verb)
@@ -72,10 +72,10 @@ class LinkVerbs:
                 self._steps.already_so(verb, why)
                 return
             if mark.uplink is not None and (what := carried.read(bridge)):
-                self._move_out(what, mark.uplink)
+                self._move_out(what, mark)
                 return
             former, was_up = bridges.settings(bridge, mark), links.is_up(bridge)
-            self._touch(bridge, mark.uplink)
+            self._touch(bridge, *mark.names)
             back = verbs.add_bridge(bridge, mark.uplink)
             self._push(back, lambda: self._make_again(bridge, former, was_up=was_up))
             self._take_away(bridge)
@@ -86,7 +86,7 @@ class LinkVerbs:
         verb = verbs.set_master(link, bridge)
         with self._steps.doing(verb):
             mark = bridges.mark(bridge)
-            ours = mark is not None and mark.uplink == link
+            ours = mark is not None and link in mark.names
             if links.master(link) == bridge and not (ours and bridges.has_ipv6(link)):
                 self._steps.already_so(verb)
                 return
@@ -95,14 +95,31 @@ class LinkVerbs:
                     text("%(bridge)s is there already, and its ports stay as they are.", bridge=bridge),
                 )
             if links.master(link) is None and (what := carried.read(link)):
+                if link != mark.uplink:
+                    raise VerbFailed(text("%(link)s carries something of the host's by now.", link=link))
                 self._move_in(what, bridge)
                 return
             self._touch(bridge, link)
             back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
-            self._push(back, lambda: self._free(bridge, mark))
+            self._push(back, lambda: self._free(bridge, mark, link))
             bridges.set_master(link, bridge)
             # Else it and the bridge, which has the same MAC, would carry the same link-local address.
             bridges.set_ipv6(link, on=False)
+            self._steps.done(verb)
+
+    def set_stp(self, bridge: str, forward_delay: int) -> None:
+        verb = verbs.set_stp(bridge, forward_delay)
+        with self._steps.doing(verb):
+            on, delay = bridge_stp.read(bridge)
+            if (on, delay) == (True, forward_delay):
+                self._steps.already_so(verb)
+                return
+            if bridges.mark(bridge) is None:
+                raise VerbFailed(text("%(bridge)s is there already, without STP, and stays so.", bridge=bridge))
+            self._touch(bridge)
+            back = verbs.set_stp(bridge, round(delay) if on else 0)
+            self._push(back, lambda: self._set_stp_back(bridge, on=on, forward_delay=delay))
+            bridge_stp.set_stp(bridge, on=True, forward_delay=forward_delay)
             self._steps.done(verb)
 
     def set_up(self, link: str) -> None:
@@ -176,10 +193,12 @@ class LinkVerbs:
                 raise VerbFailed(why_not)
             self._steps.done(verb)
 
-    def _move_out(self, what: Carried, uplink: str) -> None:
-        verb = verbs.move_out_of_bridge(what.link, uplink, moves.out_of_bridge(what, uplink))
+    def _move_out(self, what: Carried, mark: Mark) -> None:
+        uplink, second = mark.uplinks[0].name, mark.second
+        lines = moves.out_of_bridge(what, uplink, second=second.name if second is not None else None)
+        verb = verbs.move_out_of_bridge(what.link, uplink, lines)
         with self._steps.doing(verb):
-            self._guard.run(bridge_move.out_of_bridge(what, uplink, self._guard.before))
+            self._guard.run(bridge_move.out_of_bridge(what, mark, self._guard.before))
             if why_not := bridge_move.why_not_moved(what, uplink):
                 raise VerbFailed(why_not)
             self._steps.done(verb)
@@ -210,35 +229,46 @@ class LinkVerbs:
         mark = bridges.mark(bridge)
         if mark is None:
             raise VerbFailed(text("%(bridge)s stays: the panel did not make it.", bridge=bridge))
-        if others := [port for port in bridges.ports(bridge) if port != mark.uplink]:
+        if others := [port for port in bridges.ports(bridge) if port not in mark.names]:
             users = ", ".join(others)
             raise VerbFailed(text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=users))
-        self._free(bridge, mark)
+        for name in reversed(mark.names):
+            self._free(bridge, mark, name)
         bridges.delete(bridge)
         return True
 
     @staticmethod
-    def _free(bridge: str, mark: Mark) -> bool:
+    def _free(bridge: str, mark: Mark, name: str) -> bool:
         """The uplink as it was found. It leaves the bridge last: after a kill in between all of this is done again."""
-        if mark.uplink is None or links.kind(mark.uplink) is None or links.master(mark.uplink) != bridge:
+        if links.kind(name) is None or links.master(name) != bridge:
             return False
-        if not mark.was_up:
-            links.set_state(mark.uplink, up=False)
-        if mark.had_ipv6:
-            bridges.set_ipv6(mark.uplink, on=True)
-        bridges.set_master(mark.uplink, None)
+        found = next(uplink for uplink in mark.uplinks if uplink.name == name)
+        if not found.was_up:
+            links.set_state(name, up=False)
+        if found.had_ipv6:
+            bridges.set_ipv6(name, on=True)
+        bridges.set_master(name, None)
         return True
 
     @staticmethod
     def _make_again(bridge: str, former: bridges.Settings, *, was_up: bool) -> bool:
         if links.kind(bridge) is None:
             bridges.add(bridge, former)
-        uplink = former.mark.uplink
-        if uplink is not None:
+        links.set_state(bridge, up=was_up)
+        for number, uplink in enumerate(former.mark.names):
+            if number == 1:  # two cables are a loop without STP, and one that comes under STP is mute for a while
+                bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
             bridges.set_master(uplink, bridge)
             bridges.set_ipv6(uplink, on=False)
             links.set_state(uplink, up=True)
-        links.set_state(bridge, up=was_up)
+        bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
+        return True
+
+    @staticmethod
+    def _set_stp_back(bridge: str, *, on: bool, forward_delay: float) -> bool:
+        if links.kind(bridge) is None or bridge_stp.read(bridge) == (on, forward_delay):
+            return False
+        bridge_stp.set_stp(bridge, on=on, forward_delay=forward_delay)
         return True
 
     @staticmethod

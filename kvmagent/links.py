@@ -14,7 +14,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import rt_proto, rt_scope
 
-from kvmagent import sriov
+from kvmagent import bridge_stp, sriov
 from kvmagent.bridge_mark import Mark
 from kvmagent.persist import bridge as lasting
 from virtnet.facts import AnyAddress, AnyInterface, Link, Route, Rule
@@ -161,6 +161,7 @@ def _link(
     name, kind_of_link = message.get_attr("IFLA_IFNAME"), _kind(message)
     limited = dynamic.get(message["index"], set())
     mark = Mark.read(message.get_attr("IFLA_IFALIAS")) or lasting.mark_of(name) if kind_of_link == "bridge" else None
+    stp, delay = _stp(name, kind_of_link)
     return Link(
         name=name,
         index=message["index"],
@@ -181,7 +182,10 @@ def _link(
         or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
         made_for=mark.network if mark else None,
         made_with=mark.uplink if mark else None,
-        stp=_stp(message) if kind_of_link == "bridge" else None,
+        made_with_second=mark.second.name if mark and mark.second else None,
+        made_with_down=tuple(uplink.name for uplink in mark.uplinks if not uplink.was_up) if mark else (),
+        stp=stp,
+        forward_delay=delay,
         pf=sriov.pf_of(name),
         totalvfs=sriov.totalvfs(name),
         numvfs=sriov.numvfs(name),
@@ -189,8 +193,13 @@ def _link(
     )
 
 
-def _stp(message: Any) -> bool:
-    return bool(message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_STP_STATE"))
+def _stp(name: str, kind_of_link: str) -> tuple[bool | None, float | None]:
+    if kind_of_link != "bridge":
+        return None, None
+    try:
+        return bridge_stp.read(name)
+    except OSError:  # it is gone again
+        return None, None
 
 
 def _addresses(netlink: IPRoute) -> tuple[dict[int, list[AnyInterface]], dict[int, set[AnyInterface]]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import libvirt
 
-from kvmagent import libvirt_domains, libvirt_networks, links, network_xml_changes
+from kvmagent import libvirt_domains, libvirt_networks, links
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.steps import Steps, VerbFailed
-from virtnet import verbs
+from virtnet import network_xml_changes, verbs
 from virtnet.refs import NetworkRef
 from virtnet.text import Text, text
 

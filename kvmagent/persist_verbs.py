@@ -21,7 +21,9 @@ class PersistVerbs:
         self._steps = steps
         self._put_back: list[Record] = []
 
-    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+    def persist_bridge(
+        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
+    ) -> None:
         verb = verbs.persist_bridge(bridge)
         with self._steps.doing(verb):
             mark, record = bridges.mark(bridge), lasting.record_of(bridge)
@@ -29,7 +31,7 @@ class PersistVerbs:
                 self._steps.already_so(verb, text("%(bridge)s is as others made it.", bridge=bridge))
                 return
             try:
-                record = record or lasting.prepare(_wanted(bridge, uplink), mark)
+                record = record or lasting.prepare(_wanted(bridge, uplink, second, forward_delay), mark)
                 verb = verbs.persist_bridge(bridge, record.owner, record.changes)
                 self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
                 lasting.write(record)
@@ -37,7 +39,7 @@ class PersistVerbs:
                 lasting.hand_over(record)
             except (CannotLast, OwnerFailed) as error:
                 raise VerbFailed(error.text) from error
-            self._nothing_changed(before, bridge, uplink)
+            self._nothing_changed(before, bridge, uplink, second)
             self._steps.done(verb)
 
     def forget_bridge(self, bridge: str) -> None:
@@ -68,10 +70,9 @@ class PersistVerbs:
                 self._steps.not_undone(verbs.forget_bridge(record.bridge, record.owner), error.text)
         return went_well
 
-    def _nothing_changed(self, before: snapshot.Snapshot, bridge: str, uplink: str | None) -> None:
+    def _nothing_changed(self, before: snapshot.Snapshot, *names: str | None) -> None:
         """Addresses and routes at least: the owner's own flags on them are its business."""
-        of = {bridge, uplink} if uplink is not None else {bridge}
-        gone = snapshot.lost(before, of={name for name in of if name}, seconds=SETTLING)
+        gone = snapshot.lost(before, of={name for name in names if name}, seconds=SETTLING)
         if gone:
             raise VerbFailed(gone[0])
 
@@ -92,17 +93,20 @@ class PersistVerbs:
         return True
 
 
-def _wanted(bridge: str, uplink: str | None) -> LastingBridge:
+def _wanted(bridge: str, uplink: str | None, second: str | None, forward_delay: int) -> LastingBridge:
     """As the bridge is now. Raises NoSuchLink."""
     with IPRoute() as netlink:
         found = links.find(netlink, bridge)
-        port = links.find(netlink, uplink) if uplink is not None else None
-    permanent = port.get_attr("IFLA_PERM_ADDRESS") if port is not None else None
-    has_port = port is not None
+        ports = [links.find(netlink, name) if name is not None else None for name in (uplink, second)]
+    permanent, second_permanent = (port.get_attr("IFLA_PERM_ADDRESS") if port is not None else None for port in ports)
+    has_port = uplink is not None
     return LastingBridge(
         name=bridge,
         uplink=uplink,
         mac=found.get_attr("IFLA_ADDRESS") if has_port else None,
         mtu=found.get_attr("IFLA_MTU") if has_port else None,
         permanent_mac=permanent.lower() if permanent else None,
+        second=second,
+        second_permanent_mac=second_permanent.lower() if second_permanent else None,
+        forward_delay=forward_delay,
     )

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from kvmagent import carried, links, snapshot
+from kvmagent import bridge_stp, carried, links, snapshot
 from kvmagent.carried import ip
 from kvmagent.guard import Batch, Step, Write
 from kvmagent.snapshot import Snapshot
@@ -31,9 +31,10 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
     steps += batch(again)
     # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
-    steps += [step for name in there for step in _ipv6_waits(name, before)]
+    # One that was down has none, and a new mode would give it one all the same.
+    steps += [step for name in there if "UP" in shown[name]["flags"] for step in _ipv6_waits(name, before)]
     lines = [line for name in bridges_first for line in _put_on(what[name])]
-    lines += [line for name in bridges_first for line in _as_link(shown[name])]
+    lines += _as_links([shown[name] for name in bridges_first])
     lines += [
         line for name in there for other in there if other != name for line in _take_from(what[name], what[other])
     ]
@@ -61,12 +62,33 @@ def _shown(name: str) -> dict[str, Any]:
 
 
 def _bridge_again(shown: dict[str, Any]) -> list[str]:
-    name, about = shown["ifname"], shown["linkinfo"]["info_data"]
+    """Without STP: its first port forwards at once."""
+    name = shown["ifname"]
     lines = [
         f"link add name {name} index {shown['ifindex']} address {shown['address']} mtu {shown['mtu']} type bridge "
-        f"stp_state {about['stp_state']} forward_delay {about['forward_delay']}"
+        "stp_state 0 forward_delay 0"
     ]
     return [*lines, f"link set dev {name} alias {shown['ifalias']}"] if "ifalias" in shown else lines
+
+
+def _as_links(shown: list[dict[str, Any]]) -> list[str]:
+    """Bridges first. STP comes with a bridge's first port, which goes on forwarding, and before its second: two cables
+    without it are a loop."""
+    stp = {one["ifname"]: _stp(one["ifname"]) for one in shown if one.get("linkinfo", {}).get("info_kind") == "bridge"}
+    lines = []
+    for one in shown:
+        lines += [*_as_link(one), *stp.pop(one.get("master", ""), [])]
+    return lines + [line for left in stp.values() for line in left]
+
+
+def _stp(bridge: str) -> list[str]:
+    on, forward_delay = bridge_stp.read(bridge)
+    bridge_set = f"link set dev {bridge} type bridge"
+    delay = f"forward_delay {round(forward_delay * bridge_stp.USER_HZ)}"
+    if on:
+        return [f"{bridge_set} {delay} stp_state 1"]
+    # With STP on the kernel takes no delay below 2 s.
+    return [f"{bridge_set} stp_state 0", f"{bridge_set} {delay}"]
 
 
 def _as_link(shown: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from kvmagent import bridge_stp
 from virtnet.text import Text, text
 
 # (link, thing on it) -> how it is, e.g. ("eth0", "address 10.0.0.5/24") -> "scope global lifetime forever". The link
@@ -41,7 +42,10 @@ def take() -> Snapshot:
         messages = list(netlink.get_links())
         names = {message["index"]: str(message.get_attr("IFLA_IFNAME")) for message in messages}
         for message in messages:
-            found[message.get_attr("IFLA_IFNAME"), "link"] = _link(message, names)
+            name = str(message.get_attr("IFLA_IFNAME"))
+            found[name, "link"] = _link(message, names)
+            if message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge":
+                found[name, "stp"] = _stp(name)
         for message in netlink.get_addr():
             found[names.get(message["index"], ""), _address_key(message)] = _address(message)
         for family in (socket.AF_INET, socket.AF_INET6):
@@ -121,6 +125,14 @@ def _link(message: Any, names: Mapping[int, str]) -> str:
         f"txqlen {message.get_attr('IFLA_TXQLEN')} group {message.get_attr('IFLA_GROUP')} "
         f"alias {message.get_attr('IFLA_IFALIAS')}"
     )
+
+
+def _stp(bridge: str) -> str:
+    try:
+        on, forward_delay = bridge_stp.read(bridge)
+    except OSError:  # it is gone again
+        return ""
+    return f"{'on' if on else 'off'} forward_delay {forward_delay:g}"
 
 
 def _address_key(message: Any) -> str:

@@ -1,4 +1,4 @@
-"""Tells when something on the host may have changed: libvirt's events, the kernel's netlink messages, lease files.
+"""Tells when something on the host may have changed: libvirt's events, the kernel's messages on links and rules, files.
 
 Nothing is polled while all is well. What exactly has changed does not matter: whoever listens reads the facts again.
 """
@@ -13,10 +13,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import libvirt
 from inotify_simple import INotify, flags
+from pyroute2.netlink import NETLINK_NETFILTER
 from pyroute2.netlink.rtnl import (
     RTMGRP_IPV4_IFADDR,
     RTMGRP_IPV4_ROUTE,
@@ -44,6 +46,7 @@ ENDINGS = (".status", ".xml")
 
 FILE_CHANGES = flags.CLOSE_WRITE | flags.MOVED_TO | flags.MOVED_FROM | flags.CREATE | flags.DELETE | flags.DELETE_SELF
 NETLINK_GROUPS = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR | RTMGRP_IPV6_ROUTE
+NFNLGRP_NFTABLES = 7  # linux/netfilter/nfnetlink.h; rules of iptables-legacy send no message
 DOMAIN_EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
@@ -123,15 +126,17 @@ class Watch:
             socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink,
             INotify() as inotify,
             selectors.DefaultSelector() as selector,
+            ExitStack() as stack,
         ):
             netlink.bind((0, NETLINK_GROUPS))
+            rules = stack.enter_context(_rules_of_nftables())
             files = _Files(inotify)
-            for source in (netlink, inotify, self._wake_reader):
+            for source in (netlink, rules, inotify, self._wake_reader):
                 selector.register(source, selectors.EVENT_READ)
             while not self._stopping.is_set():
                 for key, _ in selector.select():
-                    if key.fileobj is netlink:
-                        _drain(netlink)
+                    if isinstance(key.fileobj, socket.socket):
+                        _drain(key.fileobj)
                         self._debounce.touch()
                     elif key.fileobj is inotify and files.changed():
                         self._debounce.touch()
@@ -216,6 +221,16 @@ class _Files:
                 self._watched[descriptor] = path
                 break
         return found
+
+
+def _rules_of_nftables() -> socket.socket:
+    """Hears of each change of a table, chain, rule or set; of none in a kernel without nftables."""
+    rules = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    try:
+        rules.bind((0, 1 << (NFNLGRP_NFTABLES - 1)))
+    except PermissionError:  # the agent itself is root
+        log.warning("changes of the firewall's rules are not heard of: not permitted")
+    return rules
 
 
 def _drain(netlink: socket.socket) -> None:

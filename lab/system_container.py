@@ -20,7 +20,7 @@ from typing import Any
 from lab import debian, first_start, links, namespaces, prerequisites, processes
 from lab.disk_image import FILES, NOT_ENABLED, PACKAGES
 from lab.errors import LabError
-from lab.host import LAN_BRIDGE, UPLINK
+from lab.host import FREE_UPLINK, LAN_BRIDGE, UPLINK
 from lab.lab import Lab
 from lab.network_owners import Owner
 
@@ -32,14 +32,15 @@ BOOT_SECONDS = 120.0
 class SystemContainer:
     """with SystemContainer(lab, "debian1", "networkd", address) as machine: machine.run("ip address")
 
-    name: at most 11 characters. address: of its card eth0, None for DHCP. What it writes stays from one start to the
-    next.
+    name: at most 11 characters. address: of its card eth0, None for DHCP. second: whether it has a second cable into
+    the LAN, to a card eth1 that nobody has configured. What it writes stays from one start to the next.
     """
 
     lab: Lab
     name: str
     owner: Owner
     address: IPv4Interface | None
+    second: bool = False
     _nspawn: subprocess.Popen[Any] | None = field(default=None, init=False)
     _init: int = field(default=0, init=False)
 
@@ -73,6 +74,10 @@ class SystemContainer:
         return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
 
     @property
+    def _second_port(self) -> str:
+        return f"{self.name}-2"
+
+    @property
     def namespace(self) -> str:
         return f"{self.lab.state.prefix}-{self.name}"
 
@@ -82,6 +87,11 @@ class SystemContainer:
         links.add_cable((self.lab.lan.namespace, self.name), (self.namespace, UPLINK), master=LAN_BRIDGE)
         links.set_mac_address(self.namespace, UPLINK, self.mac)
         links.set_state(self.namespace, UPLINK, "down")
+        if self.second:
+            links.add_cable(
+                (self.lab.lan.namespace, self._second_port), (self.namespace, FREE_UPLINK), master=LAN_BRIDGE
+            )
+            links.set_state(self.namespace, FREE_UPLINK, "down")
         self._nspawn = self.lab.lan.popen(
             ["unshare", "--mount", "sh", "-c", self._script()],
             log=self.directory / "console.log",
@@ -112,6 +122,8 @@ class SystemContainer:
         self._nspawn.wait()
         self._nspawn = None
         links.delete(self.lab.lan.namespace, self.name)
+        if self.second:
+            links.delete(self.lab.lan.namespace, self._second_port)
         namespaces.delete(self.lab.state, self.namespace)
 
     def run(self, command: str, timeout: float = 60, check: bool = True) -> str:

@@ -14,9 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from hosts.models import Host
 from virtnet.actions import AnyAction
-from virtnet.facts import InterfaceFacts, NetworkFacts
+from virtnet.drift import drift
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.messages import Step
 from virtnet.modes import spec_adapter
+from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import Text, text
 
@@ -63,6 +65,11 @@ class Network(models.Model):
             return spec_adapter.validate_python(self.spec) if self.spec is not None else None
         except ValidationError:
             return None
+
+    def drift(self, facts: HostFacts) -> list[Problem]:
+        """What of it is not as the panel made it. facts: of its host, as they were last reported."""
+        spec = self.read_spec()
+        return drift(spec, NetworkRef(uuid=self.uuid, name=self.name), facts) if spec is not None else []
 
     def read_facts(self) -> NetworkFacts | None:
         """None while it is not on the host, or when another version stored what cannot be read here."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from virtnet import links
 from virtnet.facts import HostFacts, Link
 from virtnet.refs import NetworkRef
@@ -11,8 +14,21 @@ from virtnet.text import Text, text
 TAPS = {"tun", "macvtap"}  # kinds of the guests' ends
 
 
-def network_stays(facts: HostFacts, ref: NetworkRef, bridge: str) -> list[Problem]:
-    """A network is not moved to another bridge: its guests' taps would stay behind on the former one."""
+@dataclass(frozen=True)
+class Wiring:
+    """A bridge with its uplinks. forward_delay: seconds, 0 without STP."""
+
+    bridge: str
+    uplink: str | None = None
+    second: str | None = None
+    forward_delay: int = 0
+
+
+def network_stays(facts: HostFacts, ref: NetworkRef, bridge: str, made: Wiring | None = None) -> list[Problem]:
+    """A network is not moved to another bridge: its guests' taps would stay behind on the former one. made: as the
+    panel made it; back to that it may always go."""
+    if made is not None and made.bridge == bridge:
+        return []
     own = next((network for network in facts.networks if network.uuid == ref.uuid), None)
     if own is None or own.bridge in {None, bridge}:
         return []
@@ -34,7 +50,7 @@ def ports_stay(facts: HostFacts, ref: NetworkRef, bridge: str, uplink: str | Non
     return [Problem(text=sentence, fix=fix, field="uplink")]
 
 
-def uplink_is_not_free(facts: HostFacts, link: Link, *, lasts: bool) -> list[Problem]:
+def uplink_is_not_free(facts: HostFacts, link: Link, *, field: str, lasts: bool) -> list[Problem]:
     """What the host has on the link itself moves to the bridge; what stands on it as a link of its own stays behind.
 
     lasts: the bridge is written into the host's configuration; by that way alone its DHCP client comes to know of it.
@@ -42,7 +58,7 @@ def uplink_is_not_free(facts: HostFacts, link: Link, *, lasts: bool) -> list[Pro
     if link.kind == "vlan":
         sentence = text("%(link)s is a VLAN of %(parent)s.", link=link.name, parent=link.parent or "?")
         fix = text("Make a bridge over it with the tool that made the VLAN, and choose that bridge here.")
-        return [Problem(text=sentence, fix=fix, field="uplink")]
+        return [Problem(text=sentence, fix=fix, field=field)]
     configuration = facts.configuration(link.name)
     handed_over = lasts and configuration is not None and configuration.client is not None
     leased = [str(address) for address in link.dynamic if address.version == 4]
@@ -58,10 +74,10 @@ def uplink_is_not_free(facts: HostFacts, link: Link, *, lasts: bool) -> list[Pro
             "else give %(link)s a fixed one.",
             link=link.name,
         )
-        return [Problem(text=sentence, fix=fix, field="uplink")]
+        return [Problem(text=sentence, fix=fix, field=field)]
     if above := _standing_on(facts, link.name):
         sentence = text("%(links)s stands on %(link)s.", links=", ".join(above), link=link.name)
-        return [Problem(text=sentence, fix=text("Choose another uplink."), field="uplink")]
+        return [Problem(text=sentence, fix=text("Choose another uplink."), field=field)]
     return []
 
 
@@ -80,13 +96,50 @@ def why_it_stays(facts: HostFacts, bridge: str, ref: NetworkRef) -> Text | None:
         for guest in facts.domains
         if any(card.type == "bridge" and card.source == bridge for card in guest.interfaces)
     ]
-    users += [port for port in facts.bridges.get(bridge, ()) if port != found.made_with]
+    users += [port for port in facts.bridges.get(bridge, ()) if port not in {found.made_with, found.made_with_second}]
     users += _standing_on(facts, bridge)
     if found.made_with not in facts.bridges.get(bridge, ()):
         users += links.addresses_on(found)
     if users:
         return text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=", ".join(users))
     return None
+
+
+def is_for_now(facts: HostFacts, bridge: str) -> bool:
+    """Whether the panel made it, and wrote it nowhere."""
+    found = facts.link(bridge)
+    return found is not None and found.made_for is not None and facts.lasting_bridge(bridge) is None
+
+
+def drift(facts: HostFacts, ref: NetworkRef, made: Wiring) -> list[Problem]:
+    """What of the bridge is not as it was made. One that others made may be as it likes, while it is there."""
+    fix = text("Edit the network and update it: the panel shows what it would do, and makes it so again.")
+    return [Problem(text=sentence, fix=fix) for sentence in _differences(facts, ref, made)]
+
+
+def _differences(facts: HostFacts, ref: NetworkRef, made: Wiring) -> Iterator[Text]:
+    found = facts.link(made.bridge)
+    if found is None:
+        yield text("The bridge %(bridge)s is gone.", bridge=made.bridge)
+        return
+    if not found.up:
+        yield text("The bridge %(bridge)s is down.", bridge=made.bridge)
+    for uplink in (made.uplink, made.second):
+        if uplink is not None and uplink not in facts.bridges.get(made.bridge, ()):
+            yield text("%(link)s is no port of %(bridge)s any more.", link=uplink, bridge=made.bridge)
+    if found.made_for != ref.uuid or found.stp is None:
+        return
+    if found.stp is not (made.forward_delay > 0):
+        on = text("%(bridge)s has STP, and was made without it.", bridge=made.bridge)
+        off = text("%(bridge)s has no STP, and was made with it.", bridge=made.bridge)
+        yield on if found.stp else off
+    elif found.stp and found.forward_delay != made.forward_delay:
+        yield text(
+            "The forward delay of %(bridge)s is %(found)s s, and was made %(wanted)s s.",
+            bridge=made.bridge,
+            found=f"{found.forward_delay or 0:g}",
+            wanted=made.forward_delay,
+        )
 
 
 def _standing_on(facts: HostFacts, link: str) -> list[str]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import Lasting, LinkConfiguration
 from virtnet.fields import ForeignName
 from virtnet.text import Text
@@ -71,7 +72,10 @@ class Link(Fact):
     wireless: bool = False
     made_for: UUID | None = None  # of a bridge that the panel made: the network that it was made for
     made_with: ForeignName | None = None  # of such a bridge: the uplink that it was made with
+    made_with_second: ForeignName | None = None  # and the second one
+    made_with_down: tuple[ForeignName, ...] = ()  # those of the two that were down before
     stp: bool | None = None  # of a bridge: whether it speaks the spanning tree protocol
+    forward_delay: float | None = None  # of a bridge: its own, in seconds; with STP the root's is in force
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to
     totalvfs: int | None = None  # of a PF: sriov_totalvfs
     numvfs: int | None = None  # of a PF: sriov_numvfs
@@ -226,9 +230,13 @@ class Versions(Fact):
 class Filtering(Fact):
     """What else decides about packets on this host: other firewalls, and switches of the kernel."""
 
-    dropping: tuple[ForeignName, ...] = ()  # forward chains of others whose policy is drop, e.g. "ip filter FORWARD"
+    dropping: tuple[
+        ForeignName, ...
+    ] = ()  # forward chains of others whose policy is drop, e.g. "ip filter FORWARD", "iptables-legacy filter FORWARD"
     docker: bool = False  # whether Docker's chains are there
+    legacy_unread: bool = False  # whether there are rules of iptables-legacy that the agent cannot list
     firewalld: bool = False  # whether firewalld's table is there
+    rules_in_force: bool | None = None  # whether the kernel has the rules of the panel's networks; None: none are due
     br_netfilter: bool = False  # whether bridged packets pass iptables (net.bridge.bridge-nf-call-iptables)
     strict_rp_filter: tuple[ForeignName, ...] = ()  # links with an IPv4 address whose rp_filter is strict
     accept_ra: tuple[ForeignName, ...] = ()  # links whose kernel takes router advertisements only while not forwarding
@@ -263,6 +271,7 @@ class HostFacts(Fact):
     domains: tuple[DomainFacts, ...] = ()
     filters: tuple[FilterFacts, ...] = ()
     filtering: Filtering = Filtering()
+    confirm_seconds: float = CONFIRM_SECONDS  # how long a guarded change waits here, without what STP adds
     configurations: tuple[LinkConfiguration, ...] = ()  # of the uplinks, and one of link "" for what has none
     lasting: tuple[Lasting, ...] = ()  # bridges that the panel wrote into the host's own configuration
 

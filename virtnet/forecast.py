@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virtnet import guarding
+from virtnet import guarding, links, moves
 from virtnet.actions import Action
-from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import FileChange
 from virtnet.facts import HostFacts, Link, Route, Rule
 from virtnet.hanging import Hanging, hanging_on
@@ -22,12 +21,16 @@ from virtnet.text import Text
 
 @dataclass(frozen=True)
 class Guarded:
-    """A change that may cut the host off: it is done under a guard, and waits for its confirmation."""
+    """A change that may cut the host off: it is done under a guard, and waits so many seconds for its confirmation.
+
+    mute: seconds that the host may not be reached meanwhile, because a bridge with STP does not forward yet.
+    """
 
     why: Text
     hanging: Hanging
     asks: Asks
     seconds: int
+    mute: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ class Forecast:
 def forecast(action: Action, facts: HostFacts) -> Forecast:
     host = _ForeseeingHost(facts)
     action.apply(host)
-    changed = _changed(facts, host.after)
+    names = changed(facts, host.after)
     return Forecast(
         guarded=host.guarded,
-        before=_listing(facts, changed),
-        after=_listing(host.after, changed),
+        before=listing(facts, names),
+        after=listing(host.after, names),
         files=tuple(host.files),
         way_to_panel=facts.way_to_panel,
         default_route_dev=facts.default_route_dev,
@@ -71,9 +74,9 @@ class _ForeseeingHost(RecordingHost):
         *,
         new: tuple[str, ...] = (),
         network: NetworkRef | None = None,
-        stp: bool = False,
+        mute: int = 0,
     ) -> None:
-        super().arm_guard(links, asks, new=new, network=network, stp=stp)
+        super().arm_guard(links, asks, new=new, network=network, mute=mute)
         why = guarding.why_risky(self._facts, links, network)
         if why is not None:
             found = [hanging_on(self._facts, link) for link in links]
@@ -81,14 +84,19 @@ class _ForeseeingHost(RecordingHost):
                 tuple(dict.fromkeys(name for one in found for name in one.networks)),
                 tuple(dict.fromkeys(name for one in found for name in one.guests)),
             )
-            self.guarded = Guarded(why, hanging, asks, int(CONFIRM_SECONDS))
+            self.guarded = Guarded(why, hanging, asks, int(guarding.window(self._facts.confirm_seconds, mute)), mute)
 
-    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
-        super().add_bridge(bridge, network, uplink)
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
+        super().add_bridge(bridge, network, uplink, second)
         if self.after.link(bridge) is None:
             like = self.after.link(uplink) if uplink is not None else None
             made = Link(
-                name=bridge, index=0, kind="bridge", mtu=like.mtu if like else 1500, mac=like.mac if like else ""
+                name=bridge,
+                index=0,
+                kind="bridge",
+                mtu=like.mtu if like else 1500,
+                mac=like.mac if like else "",
+                stp=False,
             )
             self.after = self.after.model_copy(update={"links": (*self.after.links, made)})
 
@@ -98,8 +106,11 @@ class _ForeseeingHost(RecordingHost):
         found = self.after.link(bridge)
         if len(self.verbs) == asked or found is None:
             return  # it stays
+        carried = moves.carried_on(self.after, found)
         for port in self.after.bridges[bridge]:
             self._change(port, master=None)
+            if port in found.made_with_down and not (carried and port == found.made_with):
+                self._change(port, up=False)
         if found.made_with is not None:
             self._move(bridge, found.made_with)
         self.after = self.after.model_copy(
@@ -115,6 +126,10 @@ class _ForeseeingHost(RecordingHost):
         if found is not None and found.master != bridge:
             self._change(link, master=bridge)
             self._move(link, bridge)
+
+    def set_stp(self, bridge: str, forward_delay: int) -> None:
+        super().set_stp(bridge, forward_delay)
+        self._change(bridge, stp=True, forward_delay=float(forward_delay))
 
     def set_up(self, link: str) -> None:
         super().set_up(link)
@@ -152,18 +167,20 @@ def _renamed(rule: Rule, link: str, target: str) -> Rule:
     return rule.model_copy(update=named | {"selector": " ".join(words)}) if named else rule
 
 
-def _changed(before: HostFacts, after: HostFacts) -> set[str]:
+def changed(before: HostFacts, after: HostFacts) -> set[str]:
     """The links of which anything differs."""
     names = {link.name for link in (*before.links, *after.links)}
-    return {name for name in names if _listing(before, {name}) != _listing(after, {name})}
+    return {name for name in names if listing(before, {name}) != listing(after, {name})}
 
 
-def _listing(facts: HostFacts, names: set[str]) -> str:
-    """These links with what is on them, in the words of `ip`."""
-    links = sorted((one for one in facts.links if one.name in names), key=lambda one: one.name)
-    lines = [_link_words(link) for link in links]
-    lines += [f"address {address} dev {link.name}" for link in links for address in link.addresses]
-    lines += [f"route {_route_words(route)}" for route in facts.routes if route.dev in names]
+def listing(facts: HostFacts, names: set[str]) -> str:
+    """These links with what is on them, in the words of `ip`. IPv6's link-local addresses and their routes are left
+    out: the kernel gives each link its own."""
+    found = sorted((one for one in facts.links if one.name in names), key=lambda one: one.name)
+    lines = [_link_words(link) for link in found]
+    lines += [f"address {address} dev {link.name}" for link in found for address in links.addresses_on(link)]
+    routes = [route for name in names for route in links.routes_over(facts, name)]
+    lines += [f"route {words}" for *_, words in sorted(_in_order(route) for route in routes)]
     lines += [
         f"rule {rule.priority}: {rule.selector} lookup {rule.table}"
         for rule in facts.rules
@@ -178,8 +195,13 @@ def _link_words(link: Link) -> str:
     words += ["master", link.master] if link.master else []
     words += [link.mac] if link.mac else []
     words += ["mtu", str(link.mtu), "up" if link.up else "down"]
+    words += ["stp_state", "1", "forward_delay", f"{100 * (link.forward_delay or 0):g}"] if link.stp else []
     words += ["sriov_numvfs", str(link.numvfs or 0)] if link.totalvfs else []
     return " ".join(words)
+
+
+def _in_order(route: Route) -> tuple[int, bytes, int, str]:
+    return route.dst.version, route.dst.network_address.packed, route.dst.prefixlen, _route_words(route)
 
 
 def _route_words(route: Route) -> str:

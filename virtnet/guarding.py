@@ -9,6 +9,8 @@ from virtnet.facts import HostFacts
 from virtnet.refs import NetworkRef
 from virtnet.text import Text, text
 
+LEAST_WITH_STP = 45.0  # seconds
+
 
 def why_risky(facts: HostFacts, names: Iterable[str], network: NetworkRef | None = None) -> Text | None:
     """What these links carry that the host would miss; None when they carry nothing.
@@ -34,8 +36,14 @@ def why_risky(facts: HostFacts, names: Iterable[str], network: NetworkRef | None
     return None
 
 
+def window(usual: float, mute: float) -> float:
+    """Seconds that a guarded change waits for its confirmation. mute: how long a bridge may not forward meanwhile;
+    whoever judges the change has the usual time after that, and never less than STP may need to see its loop."""
+    return max(usual + mute, LEAST_WITH_STP) if mute else usual
+
+
 def touched(facts: HostFacts, names: Iterable[str]) -> tuple[str, ...]:
     """These links and the uplinks that the panel's bridges among them were made with."""
     found = [facts.link(name) for name in names]
-    uplinks = [link.made_with for link in found if link is not None and link.made_with is not None]
-    return tuple(dict.fromkeys([*names, *uplinks]))
+    uplinks = [uplink for link in found if link is not None for uplink in (link.made_with, link.made_with_second)]
+    return tuple(dict.fromkeys([*names, *(uplink for uplink in uplinks if uplink is not None)]))

@@ -57,9 +57,11 @@ def into_bridge(carried: Carried, bridge: str) -> list[str]:
     return [*_prepare(carried, bridge), f"link set dev {carried.link} master {bridge}", *_hand_over(carried, bridge)]
 
 
-def out_of_bridge(carried: Carried, uplink: str) -> list[str]:
-    """The bridge's former uplink leaves it and takes over what the bridge carried; then the bridge goes."""
+def out_of_bridge(carried: Carried, uplink: str, *, second: str | None = None) -> list[str]:
+    """The bridge's former uplink leaves it and takes over what the bridge carried; then the bridge goes. A second
+    uplink leaves it before that: the first, on its own, needs no STP."""
     return [
+        *([f"link set dev {second} nomaster"] if second is not None else []),
         *_prepare(carried, uplink),
         *_hand_over(carried, uplink, then=f"link set dev {uplink} nomaster"),
         f"link delete dev {carried.link}",

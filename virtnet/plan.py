@@ -25,6 +25,12 @@ def plan(action: Action, facts: HostFacts) -> list[Verb]:
     return host.verbs
 
 
+def firewall_ruleset(facts: HostFacts) -> str | None:
+    """The table that the panel's networks on this host are due; None where none of them is due any rules."""
+    rules = _rules_on(facts)
+    return firewall.ruleset(rules.values()) if rules else None
+
+
 class RecordingHost:
     """A Host that only writes down what it is asked.
 
@@ -103,7 +109,7 @@ class RecordingHost:
         *,
         new: tuple[str, ...] = (),
         network: NetworkRef | None = None,
-        stp: bool = False,
+        mute: int = 0,
     ) -> None:
         why = guarding.why_risky(self._facts, links, network)
         if why is not None:
@@ -119,8 +125,11 @@ class RecordingHost:
         if self._asks is not None:
             self.verbs.append(verbs.await_confirmation(self._asks))
 
-    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None) -> None:
+    def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         self.verbs.append(verbs.add_bridge(bridge, uplink))
+
+    def set_stp(self, bridge: str, forward_delay: int) -> None:
+        self.verbs.append(verbs.set_stp(bridge, forward_delay))
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         found = self._facts.link(bridge)
@@ -129,7 +138,7 @@ class RecordingHost:
         self._taken_away.add(bridge)
         carried = moves.carried_on(self._facts, found)
         if carried and found.made_with is not None:
-            lines = moves.out_of_bridge(carried, found.made_with)
+            lines = moves.out_of_bridge(carried, found.made_with, second=found.made_with_second)
             self.verbs.append(verbs.move_out_of_bridge(bridge, found.made_with, lines))
         else:
             self.verbs.append(verbs.delete_bridge(bridge))
@@ -174,12 +183,14 @@ class RecordingHost:
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
         self.verbs.append(verbs.keep_vf(pf, vf))
 
-    def persist_bridge(self, bridge: str, uplink: str | None) -> None:
+    def persist_bridge(
+        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
+    ) -> None:
         configuration = self._facts.configuration(uplink)
         if configuration is None or configuration.owner is None or not persist.is_due(self._facts, bridge):
             return
         try:
-            files = persist.files_after(self._facts, bridge, uplink)
+            files = persist.files_after(self._facts, bridge, uplink, second, forward_delay)
         except persist.CannotLast:  # it is among the problems
             return
         self.files += files

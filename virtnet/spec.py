@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict
@@ -141,6 +141,14 @@ class NetworkSpec(BaseModel):
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         """What a person should know about this host before the spec is applied, though nothing stands in its way: what
         drops the guests' packets, say. Nothing of it is changed silently."""
+        return []
+
+    def as_found(self, facts: HostFacts) -> Self:
+        """The spec with what the host says otherwise, where an earlier version did not write it down."""
+        return self
+
+    def drift(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        """What of the host's own links is not as `apply` made it any more, though the network is there."""
         return []
 
     def reachability(self) -> Reachability:

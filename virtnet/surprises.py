@@ -21,18 +21,38 @@ def forwarding_is_dropped(facts: HostFacts) -> list[Problem]:
     """A drop is final, whatever our table accepts."""
     if not facts.filtering.dropping:
         return []
+    legacy = sorted({name.split()[0] for name in facts.filtering.dropping if "-legacy " in name})
     if facts.filtering.docker:
+        program = legacy[0] if legacy else "iptables"
         return [
             Problem(
                 text=text("Docker's FORWARD chain drops what it does not know: guests' packets too."),
-                fix=text("iptables -I DOCKER-USER -i virbr+ -j ACCEPT; iptables -I DOCKER-USER -o virbr+ -j ACCEPT"),
+                fix=text(
+                    "%(iptables)s -I DOCKER-USER -i virbr+ -j ACCEPT; %(iptables)s -I DOCKER-USER -o virbr+ -j ACCEPT",
+                    iptables=program,
+                ),
             )
         ]
     sentence = text(
         "Another firewall drops forwarded packets by the policy of its chain %(chain)s: guests' packets too.",
         chain=", ".join(facts.filtering.dropping),
     )
-    return [Problem(text=sentence, fix=text("Accept the guests' bridges there; `nft list ruleset` shows it."))]
+    shows = f"{legacy[0]}-save" if legacy else "nft list ruleset"
+    fix = text("Accept the guests' bridges there; `%(command)s` shows it.", command=shows)
+    return [Problem(text=sentence, fix=fix)]
+
+
+def legacy_rules_are_unread(facts: HostFacts) -> list[Problem]:
+    if not facts.filtering.legacy_unread:
+        return []
+    return [
+        Problem(
+            text=text(
+                "There are rules of iptables-legacy here that the agent cannot list: they may drop guests' packets."
+            ),
+            fix=text("Install the package iptables, which has iptables-legacy-save."),
+        )
+    ]
 
 
 def bridges_pass_iptables(facts: HostFacts) -> list[Problem]:
@@ -148,6 +168,7 @@ class Look:
 
 LOOKS = (
     Look("forward", forwarding_is_dropped, text("No firewall drops forwarded packets by its policy.")),
+    Look("legacy", legacy_rules_are_unread, text("No rules of iptables-legacy are hidden from the agent.")),
     Look("br_netfilter", bridges_pass_iptables, text("br_netfilter is off.")),
     Look("firewalld", firewalld_runs, text("firewalld does not run.")),
     Look("rp_filter", answers_take_another_way, text("rp_filter drops no answers that come by another link.")),

@@ -172,6 +172,19 @@ def add_bridge(bridge: str, uplink: str | None) -> Verb:
     )
 
 
+def set_stp(bridge: str, forward_delay: int) -> Verb:
+    """forward_delay: seconds, 0 without STP. A port that forwards when STP is turned on goes on forwarding."""
+    if not forward_delay:
+        command = f"ip link set {bridge} type bridge stp_state 0; ip link set {bridge} type bridge forward_delay 0"
+        return Verb(text=text("Turn STP off for %(bridge)s.", bridge=bridge), command=command)
+    return Verb(
+        text=text(
+            "Turn STP on for %(bridge)s, with a forward delay of %(seconds)s s.", bridge=bridge, seconds=forward_delay
+        ),
+        command=f"ip link set {bridge} type bridge forward_delay {100 * forward_delay} stp_state 1",
+    )
+
+
 def delete_bridge(bridge: str) -> Verb:
     return Verb(
         text=text("Take the bridge %(bridge)s away.", bridge=bridge),

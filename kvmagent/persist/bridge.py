@@ -21,7 +21,7 @@ from virtnet.text import text
 
 
 class Record(BaseModel):
-    """mark: the bridge's alias, which the kernel forgets at the reboot. uplink: its configuration before."""
+    """mark: the bridge's alias, which the kernel forgets at the reboot. uplink, second: their configuration before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +29,7 @@ class Record(BaseModel):
     mark: str
     owner: Owner
     uplink: LinkConfiguration
+    second: LinkConfiguration | None = None
     changes: tuple[FileChange, ...]
 
 
@@ -71,8 +72,11 @@ def prepare(bridge: LastingBridge, mark: Mark) -> Record:
     found = configuration.read(bridge.uplink or "")
     if found.owner is None:
         raise CannotLast(found.why or text("Nobody is known to configure %(link)s.", link=found.link))
-    changes = file_changes(found.owner, bridge, found)
-    record = Record(bridge=bridge.name, mark=mark.alias(), owner=found.owner, uplink=found, changes=tuple(changes))
+    second = configuration.read(bridge.second) if bridge.second is not None else None
+    changes = tuple(file_changes(found.owner, bridge, found, second))
+    record = Record(
+        bridge=bridge.name, mark=mark.alias(), owner=found.owner, uplink=found, second=second, changes=changes
+    )
     keep(record)
     return record
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from configparser import Error, RawConfigParser
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def without(link: Link) -> LinkConfiguration:
 
 def check(bridge: str) -> None:
     """That NetworkManager takes the profiles. It brings nothing up with them now. Raises OwnerFailed."""
-    for path in (our_path(bridge), our_path(f"{bridge}-port")):
+    for path in (our_path(bridge), our_path(f"{bridge}-port"), our_path(f"{bridge}-port2")):
         if Path(path).exists():
             ask(["nmcli", "connection", "load", path])
     ask(["nmcli", "-g", "connection.id", "connection", "show", str(bridge_uuid(bridge))])
@@ -69,6 +70,9 @@ def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
     _bring_up(str(bridge_uuid(bridge)), bridge, leased=uplink.dhcp)
     if uplink.link and not _is_port_soon(uplink.link, str(port_uuid(bridge))):
         ask(["nmcli", "connection", "up", str(port_uuid(bridge))], timeout=60)
+    second = str(port_uuid(bridge, "port2"))
+    if Path(our_path(f"{bridge}-port2")).exists() and not _is_up_soon(second):
+        ask(["nmcli", "connection", "up", second], timeout=60)
 
 
 def take_back(bridge: str, uplink: LinkConfiguration) -> None:
@@ -92,9 +96,17 @@ def _bring_up(profile: str, link: str, *, leased: bool) -> None:
 
 def _is_port_soon(link: str, uuid: str) -> bool:
     """Whether it comes up as a port by itself; told again to, it would leave the bridge for a moment."""
+    return _is_soon(lambda: ask(["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", link]).strip() == uuid)
+
+
+def _is_up_soon(uuid: str) -> bool:
+    return _is_soon(lambda: ask(["nmcli", "-g", "GENERAL.STATE", "connection", "show", uuid]).strip() == "activated")
+
+
+def _is_soon(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + PORT_SECONDS
     while time.monotonic() < deadline:
-        if ask(["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", link]).strip() == uuid:
+        if condition():
             return True
         time.sleep(0.1)
     return False

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -24,6 +26,7 @@ from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
 from virtnet.refs import NetworkRef
 
 SECTION = "hosts"
+FACTS_SECONDS = 5  # from a change's end until the facts after it are here
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,18 @@ def network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     host_facts = found.host.read_facts()
     facts = found.read_facts()
+    spec = found.read_spec()
+    changes = list(listed(found.changes.all())[:20])
     context = {
         "section": SECTION,
         "network": found,
         "host": found.host,
+        "host_facts": host_facts,
+        "drift": [] if _was_changed_just_now(changes) else found.drift(host_facts),
         "facts": facts,
-        "spec": found.read_spec() or (spec_of(facts) if facts else None),
+        "spec": spec.as_found(host_facts) if spec is not None else spec_of(facts) if facts is not None else None,
         "plugged": _plugged(host_facts, found.name),
-        "changes": listed(found.changes.all())[:20],
+        "changes": changes,
         "open_change": listed(found.changes.filter(state__in=OPEN_STATES)).first(),
         # Of the whole host: whatever changes its links may be put back with this network on them.
         "armed": listed(found.host.changes.filter(state=ChangeState.ARMED)).first(),
@@ -135,6 +142,12 @@ def _confirm(request: PanelRequest, network: Network, intent: Intent) -> HttpRes
         "back": network,
     }
     return render(request, "networks/confirm_network.html", context)
+
+
+def _was_changed_just_now(changes: list[Change]) -> bool:
+    """Facts come a moment after the word that a change has ended: until then they are those of before."""
+    since = timezone.now() - timedelta(seconds=FACTS_SECONDS)
+    return any(change.is_open or (change.finished_at is not None and change.finished_at > since) for change in changes)
 
 
 def _load(user: User | AnonymousUser, pk: UUID) -> Network:

@@ -78,7 +78,7 @@ def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     if spec is None or network.removed_at is not None:
         raise Http404
     spec_class, facts = MODES[network.mode], network.host.read_facts()
-    ref, now = NetworkRef(uuid=network.uuid, name=network.name), initial_of(spec)
+    ref, now = NetworkRef(uuid=network.uuid, name=network.name), initial_of(spec.as_found(facts))
     form = spec_form(spec_class, facts, ref, request.POST or now)(request.POST or None, initial=now)
     form.fields["name"].disabled = True
     if request.method == "POST" and form.is_valid() and form.spec is not None:

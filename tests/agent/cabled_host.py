@@ -32,6 +32,18 @@ link add eth0 netns {host} type veth peer name eth0 netns {lan}
 -n {lan} link set eth0 up
 -n {lan} link set lo up
 """
+# The host's two cables lead into one switch, which is the LAN's own link eth0 too.
+SWITCH = """
+link add eth0 netns {host} type veth peer name port0 netns {lan}
+link add eth1 netns {host} type veth peer name port1 netns {lan}
+-n {lan} link add eth0 type bridge stp_state 0 forward_delay 0
+-n {lan} link set port0 master eth0 up
+-n {lan} link set port1 master eth0 up
+-n {lan} address add 10.9.0.1/24 dev eth0
+-n {lan} address add 2001:db8::1/64 dev eth0 nodad
+-n {lan} link set eth0 up
+-n {lan} link set lo up
+"""
 HOST = """
 link add spare0 type veth peer name nowhere0
 link set spare0 up
@@ -59,9 +71,11 @@ neighbour add 10.9.0.77 lladdr 52:54:00:00:00:07 dev eth0
 
 
 class CabledHost:
-    """`with CabledHost(directory) as host: …`. directory: for the agent's state. seconds: of the window."""
+    """`with CabledHost(directory) as host: …`. directory: for the agent's state. seconds: of the window. cables: 1,
+    or 2 into one switch; the host's end of the second, eth1, is down and carries nothing."""
 
-    def __init__(self, directory: Path, *, seconds: float = 3.0) -> None:
+    def __init__(self, directory: Path, *, seconds: float = 3.0, cables: int = 1) -> None:
+        self._cabling = LAN if cables == 1 else SWITCH
         self.name = f"kh{os.getpid()}{next(_numbers)}"
         self.lan = f"{self.name}l"
         self.state = directory / "state"
@@ -76,7 +90,7 @@ class CabledHost:
         for namespace in (self.name, self.lan):
             subprocess.run(["ip", "netns", "add", namespace], check=True)
         try:
-            for line in LAN.format(host=self.name, lan=self.lan).split("\n"):
+            for line in self._cabling.format(host=self.name, lan=self.lan).split("\n"):
                 self._ip(line)
             for line in HOST.split("\n"):
                 self._ip(f"-n {self.name} {line}" if line else "")

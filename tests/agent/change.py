@@ -1,12 +1,13 @@
 """One change of a host's bridge by the real verbs, the guard included; only libvirt's part is left out.
 
-    python -m tests.agent.change make|change|remove|vfs|loop [--verdict keep|undo|never] [--kill N] [--fault NAME]
+    python -m tests.agent.change make|change|remove|vfs|loop|facts [--verdict keep|undo|never] [--kill N] [--fault NAME]
                                  [--owner NAME]
 
 "change": of a network whose bridge was lost with the host's last start. "vfs": 4 VFs where eth0 has 2, on a card that
 is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and removes the bridge
 --runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb. --fault: what goes
-wrong, see FAULTS. Prints each step, and the outcome as the agent would report it.
+wrong, see FAULTS. --two: with a second uplink, eth1, and STP. --uplink: another first one, "" for none.
+Prints each step, and the outcome as the agent would report it.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ from virtnet.vf_actions import SetNumvfs
 LAN = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000a"), name="lan")
 SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
 KINDS = ("make", "change", "remove", "vfs")
+
+
+def spec(uplink: str, *, two: bool = False) -> Bridge:
+    """uplink: "" for a bridge without one. two: with eth1 as the second, and STP."""
+    second = {"second_uplink": "eth1", "stp": True, "forward_delay": 2} if two else {}
+    return SPEC.model_copy(update={"uplink": uplink or None, **second})
+
 
 # What a broken change does in the place of a line of the right one: (beginning of the line, what comes instead).
 FAULTS = {
@@ -77,8 +85,8 @@ class Host:
 
     def __getattr__(self, name: str) -> Any:
         if name == "arm_guard":
-            return lambda names, asks, new=(), network=None, stp=False: self.guard.arm(
-                names, asks, new, network, stp=stp
+            return lambda names, asks, new=(), network=None, mute=0: self.guard.arm(
+                names, asks, new, network, mute=mute
             )
         if name == "arm_guard_for_vfs":
             return lambda pf, numvfs: self.guard.arm((pf,), "panel", (), None)
@@ -138,14 +146,14 @@ def break_it(fault: str) -> None:
     setattr(bridge_move, "why_not_moved", lambda what, target: None)  # noqa: B010
 
 
-def ask(what: str, host: Any) -> None:
+def ask(what: str, host: Any, wanted: Bridge = SPEC) -> None:
     """All verbs of one kind of change, on whatever takes them."""
     if what == "make":
-        SPEC.apply(host, LAN)
+        wanted.apply(host, LAN)
     elif what == "change":
-        SPEC.update(host, LAN)
+        wanted.update(host, LAN)
     elif what == "remove":
-        SPEC.remove(host, LAN)
+        wanted.remove(host, LAN)
     else:
         SetNumvfs(pf="eth0", numvfs=4).apply(host)
 
@@ -158,12 +166,12 @@ def plug_in_card() -> None:
     card.make(2)
 
 
-def change(what: str, says: Says, kill: int = 0) -> tuple[str, list[Step]]:
+def change(what: str, says: Says, kill: int = 0, wanted: Bridge = SPEC) -> tuple[str, list[Step]]:
     """("applied" | "undone" | "failed", the steps)."""
     told: list[Step] = []
     host = Host(told, says)
     try:
-        ask(what, Killed(host, kill) if kill else host)
+        ask(what, Killed(host, kill) if kill else host, wanted)
     except VerbFailed:
         return ("undone" if host.undo() else "failed"), told
     return "applied", told
@@ -171,22 +179,28 @@ def change(what: str, says: Says, kill: int = 0) -> tuple[str, list[Step]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=[*KINDS, "loop"])
+    parser.add_argument("what", choices=[*KINDS, "loop", "facts"])
     parser.add_argument("--verdict", default="keep")
     parser.add_argument("--owner", default="")
     parser.add_argument("--kill", type=int, default=0)
     parser.add_argument("--fault", default="")
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--two", action="store_true")
+    parser.add_argument("--uplink", default="eth0")
     arguments = parser.parse_args()
     if arguments.what == "vfs":
         plug_in_card()
+    if arguments.what == "facts":
+        print(facts().model_dump_json())
+        return
     if arguments.fault:
         break_it(arguments.fault)
+    wanted = spec(arguments.uplink, two=arguments.two)
     for number in range(arguments.runs):
         for what in ("make", "remove") if arguments.what == "loop" else (arguments.what,):
             owner = arguments.owner or f"{os.getpid()}-{number}-{what}"
             begun = time.perf_counter()
-            outcome, told = change(what, Says(arguments.verdict, owner), arguments.kill)
+            outcome, told = change(what, Says(arguments.verdict, owner), arguments.kill, wanted)
             for step in told:
                 print(f"{step.outcome:>12}  {step.text} {step.detail or ''}")
             print(

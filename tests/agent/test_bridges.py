@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from kvmagent import bridges, links, snapshot
-from kvmagent.bridge_mark import Mark
+from kvmagent.bridge_mark import Found, Mark
 from kvmagent.guard_verbs import GuardVerbs, NobodyConfirms
 from kvmagent.host import VerbFailed
 from kvmagent.link_verbs import LinkVerbs
@@ -318,7 +318,12 @@ def test_an_alias_of_others_is_no_mark(alias: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mark", [Mark(LAN.uuid), Mark(LAN.uuid, "e0", True, False), Mark(LAN.uuid, "e0.5", False, True)]
+    "mark",
+    [
+        Mark(LAN.uuid),
+        Mark(LAN.uuid, (Found("e0", True, False),)),
+        Mark(LAN.uuid, (Found("e0.5", False, True), Found("e1", True, True))),
+    ],
 )
 def test_a_mark_reads_back_the_same(mark: Mark) -> None:
     assert Mark.read(mark.alias()) == mark

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from pyroute2 import IPRoute
 
 from kvmagent import filtering, links
 from virtnet.facts import Filtering, HostFacts
+from virtnet.firewall import NetworkRules
+from virtnet.firewall import ruleset as firewall_ruleset
 from virtnet.inbound import InboundPolicy, ruleset
 from virtnet.surprises import bridges_pass_iptables
 
@@ -58,6 +61,50 @@ def test_chains_that_drop_by_their_policy_are_named_and_ours_is_not() -> None:
     assert (read().dropping, read().docker) == (("ip filter FORWARD",), False)
     nft("add chain ip filter DOCKER-USER")
     assert read().docker
+
+
+def legacy(*arguments: str) -> None:
+    subprocess.run(["iptables-legacy", *arguments], check=True)
+
+
+def test_a_kernel_without_legacy_rules_is_given_none_by_the_look() -> None:
+    read()
+    assert Path("/proc/thread-self/net/ip_tables_names").read_text() == ""
+
+
+def test_a_forward_chain_of_iptables_legacy_that_drops_is_named() -> None:
+    legacy("-P", "FORWARD", "DROP")
+    assert (read().dropping, read().docker) == (("iptables-legacy filter FORWARD",), False)
+    assert nftables_knows_nothing_of_it()
+    legacy("-N", "DOCKER-USER")
+    assert read().docker
+    legacy("-P", "FORWARD", "ACCEPT")
+    assert (read().dropping, read().legacy_unread) == ((), False)
+
+
+def nftables_knows_nothing_of_it() -> bool:
+    return (
+        "FORWARD" not in subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
+    )
+
+
+def test_legacy_rules_that_cannot_be_listed_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    legacy("-P", "FORWARD", "DROP")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert (read().dropping, read().legacy_unread) == ((), True)
+
+
+def test_the_panel_s_rules_are_in_force_only_while_the_kernel_has_all_of_them() -> None:
+    rules = NetworkRules(bridge="virbr1", subnet=IPv4Network("192.168.77.0/24"), masquerade=True)
+    text = firewall_ruleset([rules])
+    assert filtering.in_force(None) is None
+    assert filtering.in_force(text) is False
+    nft(text)
+    assert filtering.in_force(text) is True
+    nft("add rule inet kvmpanel forward accept")
+    assert filtering.in_force(text) is False
+    nft("flush ruleset")
+    assert filtering.in_force(text) is False
 
 
 def test_firewalld_s_table_is_known() -> None:

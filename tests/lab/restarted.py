@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from dataclasses import dataclass, field
 
 from lab import Lab
@@ -77,6 +78,12 @@ class Restarted:
         """Whether the panel's machine reaches it."""
         ping = self.lab.panel.run(["ping", "-c", "3", "-i", "0.2", "-W", "5", address], check=False, timeout=30)
         return ping.returncode == 0
+
+    def await_answer(self, address: str, timeout: float = 60) -> None:
+        """A bridge with STP forwards only after a while."""
+        deadline = time.monotonic() + timeout
+        while not self.answers(address):
+            assert time.monotonic() < deadline, f"{address} does not answer"
 
     def await_address(self, link: str, timeout: float = 120) -> None:
         self.machine.await_true(f"ip -4 -o address show dev {link} | grep -q 'scope global'", timeout)

@@ -6,15 +6,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Interface
 
 import pytest
 
 from lab import Lab, LabHost
+from tests.lab.agent_cli import attach, detach, domain, must_apply, network, ref
+from virtnet.actions import UpdateNetwork
+from virtnet.drift import drift
 from virtnet.facts import HostFacts
+from virtnet.filter_actions import SetInboundPolicy
+from virtnet.inbound import InboundPolicy
+from virtnet.modes.bridge import Bridge
+from virtnet.modes.nat import Nat
 
 pytestmark = pytest.mark.lab
 
 SECONDS = 2.0
+NAT = Nat(name="watched", bridge="virbr7", gateway=IPv4Interface("192.168.97.1/24"))
+LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 
 
 class Watcher:
@@ -129,6 +139,62 @@ def test_a_lease_that_is_taken(lab: Lab, watcher: Watcher) -> None:
             assert watcher.await_facts(lambda found: address in leases(found), SECONDS + 1) - taken < SECONDS
     finally:
         watcher.host.run(["virsh", "net-destroy", "default"])
+
+
+def test_the_panel_s_rules_when_somebody_flushes_them(watcher: Watcher) -> None:
+    def in_force(found: HostFacts) -> bool | None:
+        return found.filtering.rules_in_force
+
+    host = watcher.host
+    with network(host, NAT):
+        watcher.await_facts(lambda found: in_force(found) is True, SECONDS + 1)
+        assert seen_after(watcher, ["nft", "flush", "ruleset"], lambda found: in_force(found) is False) < SECONDS
+        # Nobody has put them back meanwhile; an update of the network does.
+        assert "kvmpanel" not in host.run(["nft", "list", "tables"]).stdout
+        must_apply(host, UpdateNetwork(network=ref(NAT.name), spec=NAT))
+        watcher.await_facts(lambda found: in_force(found) is True, SECONDS + 1)
+
+
+def test_what_is_let_in_to_a_guest_when_somebody_flushes_it(watcher: Watcher) -> None:
+    host = watcher.host
+    guest = host.guests[0]
+    mac = "52:54:00:aa:00:09"
+
+    def loaded(found: HostFacts) -> list[bool]:
+        return [one.loaded for domain in found.domains if domain.name == guest.name for one in domain.inbound]
+
+    host.run(["virsh", "net-start", "default"])
+    must_apply(host, attach(guest, "default", mac))
+    try:
+        must_apply(host, SetInboundPolicy(domain=domain(guest), mac=mac, policy=InboundPolicy()))
+        watcher.await_facts(lambda found: loaded(found) == [True], SECONDS + 1)
+        flushed = ["nft", "flush", "table", "bridge", "kvmpanel"]
+        deleted = ["nft", "delete", "table", "bridge", "kvmpanel"]
+        host.run(flushed)
+        assert seen_after(watcher, deleted, lambda found: loaded(found) == [False]) < SECONDS
+    finally:
+        must_apply(host, detach(guest, mac))
+        host.run(["virsh", "net-destroy", "default"])
+
+
+def test_a_network_s_document_and_a_bridge_s_port_that_somebody_changes(watcher: Watcher) -> None:
+    host = watcher.host
+
+    def drifts(found: HostFacts) -> list[str]:
+        return [str(one.text) for one in drift(LAN, ref(LAN.name), found)]
+
+    with network(host, LAN):
+        watcher.await_facts(lambda found: found.bridges.get("br0") == ("eth1",) and drifts(found) == [], SECONDS + 1)
+        away = ["ip", "link", "set", "eth1", "nomaster"]
+        gone = ["eth1 is no port of br0 any more."]
+        assert seen_after(watcher, away, lambda found: drifts(found) == gone) < SECONDS
+        edit = ["env", "EDITOR=sed -i /<bridge/s/br0/br9/", "virsh", "net-edit", LAN.name]
+        changed = ["Another tool has changed libvirt's document of lan.", *gone]
+        assert seen_after(watcher, edit, lambda found: drifts(found) == changed) < SECONDS
+        # It stays as somebody made it until an update is asked for.
+        assert "br9" in host.run(["virsh", "net-dumpxml", "--inactive", LAN.name]).stdout
+        must_apply(host, UpdateNetwork(network=ref(LAN.name), spec=LAN))
+        watcher.await_facts(lambda found: drifts(found) == [], SECONDS + 1)
 
 
 def test_libvirtd_that_goes_and_comes_back(watcher: Watcher) -> None:

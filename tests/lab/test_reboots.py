@@ -31,8 +31,10 @@ SUBNET = IPv4Network("10.79.0.0/24")
 STATIC = "10.79.0.50/24"
 REF = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="lan")
 SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
+# The second cable leads into the same LAN.
+TWO = SPEC.model_copy(update={"second_uplink": "eth1", "stp": True, "forward_delay": 2})
+STP = "ip -d link show br0 | grep -q 'forward_delay 200 .*stp_state 1'"
 DEFINE = DefineNetwork(network=REF, spec=SPEC)
-UNDEFINE = UndefineNetwork(network=REF, spec=SPEC)
 IN_SHORT: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan")
 OWNERS: tuple[Owner, ...] = (*IN_SHORT, "networkmanager") if SOAK else IN_SHORT
 # While the owner takes the bridge over. NetworkManager takes an address away and puts it on again within some
@@ -68,6 +70,14 @@ def test_a_bridge_over_the_management_link_survives_a_restart_and_goes_without_a
         survives_and_goes(host, owner)
 
 
+@pytest.mark.parametrize("owner", OWNERS if SOAK else ("ifupdown",))
+def test_a_bridge_of_two_uplinks_survives_a_restart_with_its_stp(lan: Lab, owner: Owner) -> None:
+    machine = container(lan, owner, STATIC)
+    machine.second = True
+    with started(lan, machine) as host:
+        survives_and_goes(host, owner, TWO)
+
+
 @pytest.mark.parametrize("owner", [owner for owner in OWNERS if owner != "netplan"])
 def test_a_leased_address_is_kept_throughout_and_its_client_goes_over(lan: Lab, owner: Owner) -> None:
     with started(lan, container(lan, owner, None)) as host:
@@ -98,11 +108,11 @@ if SOAK:
             survives_and_goes(host, owner)
 
 
-def survives_and_goes(host: Restarted, owner: Owner) -> None:
+def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> None:
     former, files = host.network(), host.files()
     ((address,),) = former.addresses.values()
     with Pings(host.lab.panel, str(IPv4Interface(address).ip)) as pings:
-        host.begin(DEFINE)
+        host.begin(DefineNetwork(network=REF, spec=spec))
         host.await_change()
         host.keep()
         host.await_end()
@@ -115,12 +125,14 @@ def survives_and_goes(host: Restarted, owner: Owner) -> None:
     host.machine.boot()
     host.await_address("br0")
     assert host.network() == made
-    assert host.machine.run(PORTS).split() == ["eth0"]
-    assert host.answers(str(IPv4Interface(address).ip))
+    assert host.machine.run(PORTS).split() == [one for one in (spec.uplink, spec.second_uplink) if one is not None]
+    if spec.stp:
+        host.machine.await_true(STP)
+    host.await_answer(str(IPv4Interface(address).ip))
     host.machine.await_true("virsh net-list --name | grep -qx lan")
 
     # Taken away: the files are as before, to the byte, and so is the network, now and after a restart.
-    host.begin(UNDEFINE)
+    host.begin(UndefineNetwork(network=REF, spec=spec))
     host.await_change()
     host.keep()
     host.await_end()

@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 import libvirt
 import pytest
 
-from kvmagent import libvirt_networks, network_xml_changes
+from kvmagent import libvirt_networks
 from kvmagent.facts import read_networks
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
+from virtnet import network_xml_changes
 from virtnet.actions import AttachInterface, StartNetwork
 from virtnet.facts import NetworkFacts
 from virtnet.interface import InterfaceSpec, NetworkSource

@@ -79,6 +79,27 @@ def test_the_form_says_what_may_cut_the_host_off_and_who_hangs_on_it(operator_cl
     assert "-route default via 10.77.0.1 dev eth0" in page.text
 
 
+def test_a_second_uplink_without_stp_is_refused_at_its_field(operator_client: Client, host: Host) -> None:
+    page = previewed(operator_client, uplink="eth0", second_uplink="eth1", forward_delay="15")
+    assert "eth0 and eth1 in one LAN are a loop without STP" in page.words
+    assert "Turn STP on, or leave the second uplink empty." in page.words
+    assert any(given.get("id") == "id_stp_errors" for _, given in page.tags)
+
+
+def test_the_window_of_a_bridge_with_stp_is_said_as_it_will_be(operator_client: Client) -> None:
+    make_host("kvm1", facts=host_facts().model_copy(update={"way_to_panel": "eth0"}))
+    two = {"uplink": "eth0", "second_uplink": "eth1", "stp": "on"}
+    for delay, window, mute in (("15", 90, 30), ("4", 68, 8)):
+        words = previewed(operator_client, **two, forward_delay=delay).words
+        assert f"unless you keep the change within {window} s." in words
+        assert f"With STP the host may not answer for up to {mute} s of these." in words
+
+
+def test_a_host_that_waits_otherwise_says_so(operator_client: Client) -> None:
+    make_host("kvm1", facts=host_facts().model_copy(update={"way_to_panel": "eth0", "confirm_seconds": 300.0}))
+    assert "unless you keep the change within 300 s." in previewed(operator_client, uplink="eth0").words
+
+
 def test_taking_away_a_bridge_that_carries_the_host_says_the_same(operator_client: Client) -> None:
     spec = Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False)
     identity = UUID(int=7)

@@ -69,6 +69,42 @@ def test_it_promises_nothing_about_a_forward_mode_that_is_none_of_the_modes(view
     assert "the panel promises nothing about it" in words
 
 
+def edited(old: str, new: str) -> None:
+    """The host has said that another tool changed the document of `lab`."""
+    host = Host.objects.get()
+    facts = host.read_facts()
+    networks = tuple(
+        one.model_copy(update={"xml": one.xml.replace(old, new)}) if one.name == "lab" else one
+        for one in facts.networks
+    )
+    changed = facts.model_copy(update={"networks": networks})
+    Host.objects.update(facts=changed.model_dump(mode="json"))
+
+
+def test_a_foreign_edit_is_shown_on_its_page_and_on_the_host_s_with_the_way_back(
+    operator_client: Client, host: Host
+) -> None:
+    for where in (address("lab"), "/hosts/kvm1/"):
+        words = Page(operator_client.get(where)).words
+        assert "Not as the panel made it" not in words
+        assert "changed on the host" not in words
+    edited("192.168.150.1", "192.168.151.1")
+    page = Page(operator_client.get(address("lab")))
+    assert "Not as the panel made it Found on the host; the panel changes none of it by itself." in page.words
+    assert "Another tool has changed libvirt's document of lab. Edit the network and update it" in page.words
+    host_page = Page(operator_client.get("/hosts/kvm1/"))
+    assert "running changed on the host" in host_page.words
+    assert f"{address('lab')}#drift" in host_page.links
+
+
+def test_while_a_change_of_it_is_under_way_nothing_is_said_of_drift(
+    operator_client: Client, operator: User, host: Host
+) -> None:
+    edited("192.168.150.1", "192.168.151.1")
+    operations.set_network_autostart(network("lab"), False, by=operator)
+    assert "Not as the panel made it" not in Page(operator_client.get(address("lab"))).words
+
+
 def test_it_says_that_a_network_vanished_from_the_host(viewer_client: Client, host: Host) -> None:
     Network.objects.filter(name="lab").update(facts=None)
     page = Page(viewer_client.get(address("lab")))

@@ -47,6 +47,7 @@ def test_it_explains_the_mode_beside_the_form(operator_client: Client, host: Hos
     assert spec_class.model_fields.keys() - {"mode"} <= page.form(f"/hosts/kvm1/networks/new/{mode}/").values.keys() | {
         "trust_guest_rx_filters",  # a box that is not ticked sends nothing
         "vfs",
+        "stp",
     }
 
 

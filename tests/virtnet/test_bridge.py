@@ -194,6 +194,15 @@ def test_an_unknown_owner_is_refused_with_the_reason_and_until_the_next_start_is
     assert BRIDGE.model_copy(update={"lasts": False}).problems(facts, OFFICE) == []
 
 
+def test_a_bridge_that_an_earlier_version_made_until_the_next_start_reads_so() -> None:
+    earlier = Bridge.model_validate_json('{"mode": "bridge", "name": "office", "bridge": "br1", "uplink": "eth1"}')
+    made = host_with(link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"), link("eth1", master="br1"))
+    assert not earlier.as_found(made).lasts
+    assert earlier.as_found(made.model_copy(update={"lasting": (Lasting(bridge="br1", owner="networkd"),)})).lasts
+    assert earlier.as_found(host()).lasts  # not there yet
+    assert ON_BR0.as_found(host()).lasts  # of others: nothing is known of it
+
+
 def test_a_bridge_that_lasts_already_cannot_be_made_not_to() -> None:
     facts = host_with(
         link("br1", kind="bridge", made_for=OFFICE.uuid, made_with="eth1"),

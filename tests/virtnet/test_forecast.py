@@ -80,9 +80,8 @@ def test_the_bridge_takes_over_all_that_its_uplink_had() -> None:
         f"link eth1 {MAC} mtu 9000 up",
         "address 10.0.0.5/24 dev eth1",
         "address 10.0.0.6/24 dev eth1",
-        "address fe80::1/64 dev eth1",
-        "route 10.0.0.0/24 dev eth1 proto kernel src 10.0.0.5",
         "route default via 10.0.0.1 dev eth1 proto static metric 100",
+        "route 10.0.0.0/24 dev eth1 proto kernel src 10.0.0.5",
         "rule 100: from all iif eth1 lookup 100",
     ]
     assert seen.after.splitlines() == [
@@ -90,9 +89,8 @@ def test_the_bridge_takes_over_all_that_its_uplink_had() -> None:
         f"link eth1 master br1 {MAC} mtu 9000 up",
         "address 10.0.0.5/24 dev br1",
         "address 10.0.0.6/24 dev br1",
-        "address fe80::1/64 dev br1",
-        "route 10.0.0.0/24 dev br1 proto kernel src 10.0.0.5",
         "route default via 10.0.0.1 dev br1 proto static metric 100",
+        "route 10.0.0.0/24 dev br1 proto kernel src 10.0.0.5",
         "rule 100: from all iif br1 lookup 100",
     ]
     assert (seen.way_to_panel, seen.default_route_dev) == ("eth1", "eth1")

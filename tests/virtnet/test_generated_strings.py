@@ -34,6 +34,7 @@ FIELDS: dict[tuple[str, str], tuple[str, str] | None] = {
     ("host-only-leases", "last_lease"): ("ip/dhcp/range", "end"),
     ("bridge-uplink", "bridge"): ("bridge", "name"),
     ("bridge-uplink", "uplink"): None,
+    ("bridge-uplink", "second_uplink"): None,
     ("macvtap-bridge", "uplink"): ("forward/interface", "dev"),
     ("macvtap-bridge", "source_mode"): ("forward", "mode"),
     ("sriov-vlan", "pf"): ("forward/pf", "dev"),
@@ -41,7 +42,11 @@ FIELDS: dict[tuple[str, str], tuple[str, str] | None] = {
     ("sriov-vlan", "vlan"): ("vlan/tag", "id"),
 }
 # A yes or a no adds one fixed attribute; a list of PCI addresses holds nothing but them (see test_fields).
-NOT_WRITTEN = {("macvtap", "trust_guest_rx_filters"), ("sriov", "vfs"), ("bridge", "lasts")}
+NOT_WRITTEN = {
+    ("macvtap", "trust_guest_rx_filters"),
+    ("sriov", "vfs"),
+    *(("bridge", field) for field in ("stp", "forward_delay", "lasts")),
+}
 
 
 def skeleton(root: ET.Element) -> list[tuple[str, list[str]]]:

@@ -41,6 +41,21 @@ def test_another_firewall_s_drop_is_named_with_its_chain() -> None:
     assert "by the policy of its chain ip filter FORWARD" in found
 
 
+def test_legacy_rules_are_mended_with_the_legacy_program() -> None:
+    dropping = ("iptables-legacy filter FORWARD",)
+    (docker,) = said(quiet(filtering=Filtering(dropping=dropping, docker=True)))
+    assert "iptables-legacy -I DOCKER-USER -i virbr+ -j ACCEPT" in docker
+    (other,) = said(quiet(filtering=Filtering(dropping=dropping)))
+    assert "by the policy of its chain iptables-legacy filter FORWARD" in other
+    assert "`iptables-legacy-save` shows it" in other
+
+
+def test_legacy_rules_that_nobody_can_list_are_told() -> None:
+    (found,) = said(quiet(filtering=Filtering(legacy_unread=True)))
+    assert "iptables-legacy here that the agent cannot list" in found
+    assert "Install the package iptables" in found
+
+
 def test_br_netfilter_says_whether_bridged_packets_are_dropped_already() -> None:
     (found,) = said(quiet(filtering=BR_NETFILTER))
     assert "may drop them" in found

@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import bridges, checks, direct, hops, links, network_xml, persist, suggestions, surprises
+from virtnet import bridge_checks, bridges, checks, hops, network_xml, persist, spanning_tree, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -38,7 +38,7 @@ class Bridge(NetworkSpec):
     bad: ClassVar[tuple[Text, ...]] = (
         text("Guests are open to the LAN: they need firewalls of their own."),
         text("Not over Wi-Fi, and some providers block MAC addresses that they did not give out."),
-        text("Two uplinks in one bridge make a loop unless STP is on."),
+        text("Two uplinks in one bridge make a loop unless STP is on; with STP a cable that fails costs up to 50 s."),
         text("The bridge's MTU is that of the port with the lowest."),
         text("It survives a restart where ifupdown, systemd-networkd, netplan or NetworkManager owns the network."),
         text("Where br_netfilter is on, packets on the bridge pass the host's iptables rules, and Docker's drop them."),
@@ -70,12 +70,16 @@ class Bridge(NetworkSpec):
             ),
         ),
     ] = None
+    second_uplink: Annotated[spanning_tree.SecondUplink, Offered("uplinks")] = None
+    stp: spanning_tree.Stp = False
+    forward_delay: spanning_tree.ForwardDelay = spanning_tree.USUAL
     lasts: persist.Lasts = True
 
     @model_validator(mode="after")
     def uplink_is_not_the_bridge(self) -> Bridge:
-        if self.uplink == self.bridge:
-            raise SpecError(text("A bridge cannot be a port of itself."), field="uplink")
+        if self.bridge in {self.uplink, self.second_uplink}:
+            field = "uplink" if self.uplink == self.bridge else "second_uplink"
+            raise SpecError(text("A bridge cannot be a port of itself."), field=field)
         return self
 
     @classmethod
@@ -103,45 +107,32 @@ class Bridge(NetworkSpec):
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return [
             *checks.name_is_taken(facts, ref),
-            *bridges.network_stays(facts, ref, self.bridge),
-            *(self._bridge_problems(facts, ref) or bridges.ports_stay(facts, ref, self.bridge, self.uplink)),
-            *(self._uplink_problems(facts, ref) or persist.problems(facts, self.bridge, self.uplink, lasts=self.lasts)),
+            *bridges.network_stays(facts, ref, self.bridge, self._as_made(facts, ref)),
+            *bridge_checks.problems(facts, ref, self._wiring(), self.mode, lasts=self.lasts),
+            *spanning_tree.problems(facts, ref, self._wiring(), self._as_made(facts, ref)),
         ]
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return surprises.of_a_bridge(facts, self.bridge, self.uplink)
 
-    def _bridge_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        fix = text("Choose another bridge name.")
-        link = facts.link(self.bridge)
-        if link is not None and link.kind != "bridge":
-            sentence = text("%(link)s is a link of this host, but no bridge.", link=self.bridge)
-            return [Problem(text=sentence, fix=fix, field="bridge")]
-        for network in facts.networks:
-            if network.bridge == self.bridge and network.uuid != ref.uuid and network.mode != "bridge":
-                sentence = text(
-                    "%(bridge)s is made by libvirt for the network %(network)s, and goes when that is stopped.",
-                    bridge=self.bridge,
-                    network=network.name,
-                )
-                return [Problem(text=sentence, fix=fix, field="bridge")]
-        return []
+    def as_found(self, facts: HostFacts) -> Bridge:
+        """A bridge of ours that is in no file goes with the host's next start, whatever the spec's default says."""
+        return self.model_copy(update={"lasts": self.lasts and not bridges.is_for_now(facts, self.bridge)})
 
-    def _uplink_problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        link = facts.link(self.uplink or "")
-        if link is None:
-            return links.link_is_missing(facts, self.uplink, field="uplink") if self.uplink else []
-        if link.master == self.bridge:
-            return []
-        other = text("Use %(bridge)s as the bridge, or another uplink.", bridge=link.master)
-        found = [
-            *links.link_is_wireless(link, field="uplink", fix=text("Use a cable, or choose NAT.")),
-            *links.link_is_no_uplink(link, field="uplink"),
-            *links.link_is_a_port(link, field="uplink", fix=other),
-            *links.link_is_a_bridge(link, field="uplink"),
-            *direct.carries_macvtap(facts, link.name, field="uplink"),
-        ]
-        return [*found, *bridges.uplink_is_not_free(facts, link, lasts=self.lasts)]
+    def drift(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+        return bridges.drift(facts, ref, self._wiring())
+
+    def _wiring(self) -> bridges.Wiring:
+        return bridges.Wiring(self.bridge, self.uplink, self.second_uplink, self.forward_delay if self.stp else 0)
+
+    @classmethod
+    def _as_made(cls, facts: HostFacts, ref: NetworkRef) -> bridges.Wiring | None:
+        """This very network as it is on the host; None where it is not there, or of another version."""
+        specs = [network.spec for network in facts.networks if network.uuid == ref.uuid]
+        try:
+            return cls.model_validate_json(specs[0] or "")._wiring() if specs else None
+        except ValueError:
+            return None
 
     def reachability(self) -> Reachability:
         guests = yes(text("All taps are ports of one bridge."))
@@ -177,16 +168,25 @@ class Bridge(NetworkSpec):
         host.update_network(ref, self.libvirt_xml(ref))
 
     def _wire(self, host: Host, ref: NetworkRef) -> None:
-        if self.uplink is not None:
-            host.arm_guard((self.uplink,), asks="person", new=(self.bridge,))
-        host.add_bridge(self.bridge, ref, self.uplink)
+        delay = self._wiring().forward_delay
+        if uplinks := tuple(uplink for uplink in (self.uplink, self.second_uplink) if uplink is not None):
+            host.arm_guard(uplinks, asks="person", new=(self.bridge,), mute=spanning_tree.mute_seconds(delay))
+        host.add_bridge(self.bridge, ref, self.uplink, self.second_uplink)
         host.set_up(self.bridge)
         if self.uplink is not None:
-            host.set_master(self.uplink, self.bridge)
-            host.set_up(self.uplink)
+            self._take(host, self.uplink)
+        if self.stp:
+            # Only now: the first uplink forwards already, and goes on; the second listens first.
+            host.set_stp(self.bridge, self.forward_delay)
+        if self.second_uplink is not None:
+            self._take(host, self.second_uplink)
         host.await_confirmation()
         if self.lasts:
-            host.persist_bridge(self.bridge, self.uplink)
+            host.persist_bridge(self.bridge, self.uplink, self.second_uplink, delay)
+
+    def _take(self, host: Host, uplink: str) -> None:
+        host.set_master(uplink, self.bridge)
+        host.set_up(uplink)
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
         # Others may stand on the bridge, or may have made it: then it stays.

@@ -47,22 +47,39 @@ WRITERS = {
 }
 
 
-def file_changes(owner: Owner, bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
-    """The files to write, in order. configuration: the uplink's, before any of it is written. Raises CannotLast."""
+def file_changes(
+    owner: Owner,
+    bridge: LastingBridge,
+    configuration: LinkConfiguration,
+    second: LinkConfiguration | None = None,
+) -> list[FileChange]:
+    """The files to write, in order. configuration, second: the uplinks', before any of it is written. Raises
+    CannotLast."""
     if configuration.dhcp and configuration.client is None:
         raise CannotLast(
             text(
                 "%(link)s has its address from a DHCP client that the panel cannot hand over.", link=configuration.link
             )
         )
-    return WRITERS[owner](bridge, configuration)
+    if second is not None and second.owner != owner:
+        raise CannotLast(_not_both(configuration, second))
+    if second is not None and second.dhcp:
+        raise CannotLast(
+            text("%(link)s is configured to ask DHCP for an address: take that out first.", link=second.link)
+        )
+    return WRITERS[owner](bridge, configuration, second)
 
 
-def files_after(facts: HostFacts, bridge: str, uplink: str | None) -> list[FileChange]:
+def files_after(
+    facts: HostFacts, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
+) -> list[FileChange]:
     """What persist_bridge would change on this host. Raises CannotLast."""
     configuration = facts.configuration(uplink)
     if configuration is None or configuration.owner is None:
         raise CannotLast(_nobody(configuration, uplink))
+    beside = facts.configuration(second) if second is not None else None
+    if second is not None and beside is None:
+        raise CannotLast(_nobody(None, second))
     link = facts.link(uplink) if uplink is not None else None
     wanted = LastingBridge(
         name=bridge,
@@ -70,8 +87,11 @@ def files_after(facts: HostFacts, bridge: str, uplink: str | None) -> list[FileC
         mac=link.mac if link else None,
         mtu=link.mtu if link else None,
         permanent_mac=configuration.permanent_mac or None,
+        second=second,
+        second_permanent_mac=(beside.permanent_mac or None) if beside is not None else None,
+        forward_delay=forward_delay,
     )
-    return file_changes(configuration.owner, wanted, configuration)
+    return file_changes(configuration.owner, wanted, configuration, beside)
 
 
 def files_back(facts: HostFacts, bridge: str) -> list[FileChange]:
@@ -87,7 +107,9 @@ def is_due(facts: HostFacts, bridge: str) -> bool:
     return facts.lasting_bridge(bridge) is None and (found is None or found.made_for is not None)
 
 
-def problems(facts: HostFacts, bridge: str, uplink: str | None, *, lasts: bool) -> list[Problem]:
+def problems(
+    facts: HostFacts, bridge: str, uplink: str | None, second: str | None = None, *, forward_delay: int = 0, lasts: bool
+) -> list[Problem]:
     """What stands in the way of a bridge that lasts, or of one that does not."""
     if not lasts and facts.lasting_bridge(bridge) is not None:
         sentence = text("%(bridge)s is in the host's own configuration already.", bridge=bridge)
@@ -96,7 +118,7 @@ def problems(facts: HostFacts, bridge: str, uplink: str | None, *, lasts: bool) 
     if not lasts or not is_due(facts, bridge):
         return []
     try:
-        files_after(facts, bridge, uplink)
+        files_after(facts, bridge, uplink, second, forward_delay)
     except CannotLast as error:
         fix = text("Let the bridge last until the host's next start, or change the host's configuration first.")
         return [Problem(text=error.text, fix=fix, field="lasts")]
@@ -107,3 +129,14 @@ def _nobody(configuration: LinkConfiguration | None, uplink: str | None) -> Text
     if configuration is not None and configuration.why is not None:
         return configuration.why
     return text("The host's agent does not say who configures %(link)s.", link=uplink or "its network")
+
+
+def _not_both(configuration: LinkConfiguration, second: LinkConfiguration) -> Text:
+    if second.owner is None:
+        return _nobody(second, second.link)
+    return text(
+        "%(second)s is configured by %(other)s, %(link)s is not: one of them must have both.",
+        second=second.link,
+        other=OWNERS[second.owner],
+        link=configuration.link,
+    )

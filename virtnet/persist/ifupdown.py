@@ -22,20 +22,23 @@ OURS = re.compile(r"[^A-Za-z0-9_-]")
 CLOUD_INIT = "cloud-init"
 
 
-def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
-    link, path = configuration.link, our_path(bridge.name)
+def file_changes(
+    bridge: LastingBridge, configuration: LinkConfiguration, second: LinkConfiguration | None
+) -> list[FileChange]:
+    path = our_path(bridge.name)
+    links = [name for _, name, _ in bridge.ports]
     changed: list[FileChange] = []
     taken: list[Stanza] = []
     for file in configuration.files:
-        own = _stanzas_of(link, file) if bridge.uplink is not None else []
+        own = list({stanza.lines[0]: stanza for link in links for stanza in _stanzas_of(link, file)}.values())
         if not own:
             continue
         if "generated from information provided by the datasource" in file.text:
             raise CannotLast(
                 text("%(path)s is cloud-init's, which may write it again at the host's start.", path=file.path)
             )
-        taken += [stanza for stanza in own if stanza.words[0] == "iface"]
-        changed.append(FileChange(path=file.path, before=file.text, after=_without(link, file, own, bridge.name)))
+        taken += [stanza for stanza in own if stanza.words[:2] == ["iface", configuration.link]]
+        changed.append(FileChange(path=file.path, before=file.text, after=_without(links, file, own, bridge.name)))
     if not _is_read(path, configuration):
         changed = _sourced(path, configuration, changed, bridge.name)
     # Ours first: a power cut between the two leaves the uplink's stanzas in force, and `auto` brings up both.
@@ -62,18 +65,19 @@ def _made_by_hand(bridge: LastingBridge) -> list[str]:
     like_it = (f" address {bridge.mac}" if bridge.mac else "") + (f" mtu {bridge.mtu}" if bridge.mtu else "")
     lines = [
         f"pre-up ip link show dev {name} >/dev/null 2>&1 || "
-        f"ip link add name {name}{like_it} type bridge stp_state 0 forward_delay 0"
+        f"ip link add name {name}{like_it} type bridge "
+        f"stp_state {int(bridge.stp)} forward_delay {100 * bridge.forward_delay}"
     ]
-    if bridge.uplink is not None:
-        one = f"ip link set dev $port{f' mtu {bridge.mtu}' if bridge.mtu else ''} master {name} up"
-        no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/$port/disable_ipv6"
-        if bridge.permanent_mac:
+    one = f"ip link set dev $port{f' mtu {bridge.mtu}' if bridge.mtu else ''} master {name} up"
+    no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/$port/disable_ipv6"
+    for _, uplink, permanent_mac in bridge.ports:
+        if permanent_mac:
             # By its MAC address, so that the port is found under another name too; the bridge has the same one.
-            ports = f"$(grep -l -i -x {bridge.permanent_mac} /sys/class/net/*/address | cut -d / -f 5)"
+            ports = f"$(grep -l -i -x {permanent_mac} /sys/class/net/*/address | cut -d / -f 5)"
             lines.append(f"pre-up for port in {ports}; do [ $port = {name} ] || {one}; done")
             lines.append(f"pre-up for port in {ports}; do [ $port = {name} ] || {no_ipv6}; done || true")
         else:
-            lines.append(f"pre-up port={bridge.uplink}; {one}; {no_ipv6} || true")
+            lines.append(f"pre-up port={uplink}; {one}; {no_ipv6} || true")
     return [*lines, f"up ip link set dev {name} up"]
 
 
@@ -118,13 +122,13 @@ def _odd(file: ConfigurationFile, link: str, line: str) -> Text:
     return text("%(path)s speaks of %(link)s in “%(line)s”: change that first.", path=file.path, link=link, line=line)
 
 
-def _without(link: str, file: ConfigurationFile, own: list[Stanza], bridge: str) -> str:
-    """The file with the link's stanzas commented out; of a list of links only this link goes."""
+def _without(links: list[str], file: ConfigurationFile, own: list[Stanza], bridge: str) -> str:
+    """The file with the links' stanzas commented out; of a list of links only these go."""
     lines: set[int] = set()
     others: list[str] = []
     for stanza in own:
         lines.update(stanza.lines)
-        left = [name for name in stanza.words[1:] if name != link]
+        left = [name for name in stanza.words[1:] if name not in links]
         if stanza.is_list_of_links and left:
             others.append(" ".join([stanza.words[0], *left]))
     after = comment_out(file.text, lines, bridge)

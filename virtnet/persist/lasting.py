@@ -16,13 +16,27 @@ OURS = (
 @dataclass(frozen=True)
 class LastingBridge:
     """mac, mtu: None leaves them to the kernel. permanent_mac: of the uplink, by which it is found again whatever it is
-    called then; None for a link without one, which is found by its name. uplink: None for a bridge without."""
+    called then; None for a link without one, which is found by its name. uplink: None for a bridge without. second: the
+    second uplink. forward_delay: seconds, 0 without STP."""
 
     name: str
     uplink: str | None = None
     mac: str | None = None
     mtu: int | None = None
     permanent_mac: str | None = None
+    second: str | None = None
+    second_permanent_mac: str | None = None
+    forward_delay: int = 0
+
+    @property
+    def stp(self) -> bool:
+        return self.forward_delay > 0
+
+    @property
+    def ports(self) -> list[tuple[str, str, str | None]]:
+        """(what its own files call it, its name, its permanent MAC address) of each uplink, the first first."""
+        found = [("port", self.uplink, self.permanent_mac), ("port2", self.second, self.second_permanent_mac)]
+        return [(called, name, mac) for called, name, mac in found if name is not None]
 
     @property
     def header(self) -> str:

@@ -30,7 +30,10 @@ class Block:
     lines: range
 
 
-def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
+def file_changes(
+    bridge: LastingBridge, configuration: LinkConfiguration, second: LinkConfiguration | None
+) -> list[FileChange]:
+    uplinks = [one for one in (configuration, second) if one is not None] if bridge.uplink is not None else []
     own: list[str] = []
     changed: list[FileChange] = []
     for file in configuration.files:
@@ -38,15 +41,16 @@ def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> lis
             continue
         if re.search(r"^\s*renderer:\s*NetworkManager", file.text, re.MULTILINE):
             raise CannotLast(text("%(path)s hands the network to NetworkManager.", path=file.path))
-        block = _block_of(configuration, file) if bridge.uplink is not None else None
-        if block is None:
+        found = [(one, _block_of(one, file)) for one in uplinks]
+        blocks = [block for _, block in found if block is not None]
+        if not blocks:
             continue
         if "cloud-init" in file.text.partition("network:")[0]:
             raise CannotLast(
                 text("%(path)s is cloud-init's, which may write it again at the host's start.", path=file.path)
             )
-        own += _below(file, block)
-        after = comment_out(file.text, set(_with_empty_parent(file, block)), bridge.name)
+        own += [line for one, block in found if one is configuration and block for line in _below(file, block)]
+        after = comment_out(file.text, _with_empty_parent(file, blocks), bridge.name)
         changed.append(FileChange(path=file.path, before=file.text, after=after))
     # Ours is there before the uplink's goes: with both, a power cut in between leaves the host its address.
     ours = [FileChange(path=our_path(bridge.name), after=_file(bridge, own))]
@@ -62,18 +66,22 @@ def our_path(bridge: str) -> str:
 
 
 def _file(bridge: LastingBridge, own: list[str]) -> str:
-    port = f"kvmpanel-{bridge.name}" if bridge.permanent_mac else bridge.uplink
+    ports = {}
+    for called, name, mac in bridge.ports:
+        own_name = f"kvmpanel-{bridge.name}{called.removeprefix('port')}"
+        ports[own_name if mac else name] = mac
     mtu = [f"mtu: {bridge.mtu}"] if bridge.mtu and bridge.mtu != USUAL_MTU else []
     lines = ["network:", "  version: 2"]
-    if port is not None:
-        lines += ["  ethernets:", f"    {port}:"]
-        if bridge.permanent_mac:  # so that the port is found under another name too
-            lines += ["      match:", f'        macaddress: "{bridge.permanent_mac}"']
+    lines += ["  ethernets:"] if ports else []
+    for port, mac in ports.items():
+        lines += [f"    {port}:"]
+        if mac:  # so that the port is found under another name too
+            lines += ["      match:", f'        macaddress: "{mac}"']
         lines += [f"      {line}" for line in [*mtu, "link-local: []", "dhcp4: false", "dhcp6: false"]]
     lines += ["  bridges:", f"    {bridge.name}:"]
-    about = [f"interfaces: [{port or ''}]"]
+    about = [f"interfaces: [{', '.join(ports)}]"]
     about += [f'macaddress: "{bridge.mac}"'] if bridge.mac else []
-    about += [*mtu, "parameters:", "  stp: false", "  forward-delay: 0"]
+    about += [*mtu, "parameters:", f"  stp: {str(bridge.stp).lower()}", f"  forward-delay: {bridge.forward_delay}"]
     lines += [f"      {line}" for line in about + own]
     return bridge.header + "\n".join(lines) + "\n"
 
@@ -153,14 +161,16 @@ def _below(file: ConfigurationFile, block: Block) -> list[str]:
     ]
 
 
-def _with_empty_parent(file: ConfigurationFile, block: Block) -> range:
-    """netplan takes no `ethernets:` with nothing below it, so that goes with its only block."""
+def _with_empty_parent(file: ConfigurationFile, blocks: list[Block]) -> set[int]:
+    """netplan takes no `ethernets:` with nothing below it, so that goes with its last blocks."""
     lines = file.text.splitlines()
+    found = {index for block in blocks for index in block.lines}
     for network in _blocks(lines, range(len(lines)), file):
         for kind in _blocks(lines, network.lines[1:], file):
-            if block.lines.start in kind.lines and len(_blocks(lines, kind.lines[1:], file)) == 1:
-                return kind.lines
-    return block.lines
+            starts = {one.lines.start for one in _blocks(lines, kind.lines[1:], file)}
+            if starts and starts <= {block.lines.start for block in blocks}:
+                found |= set(kind.lines)
+    return found
 
 
 def _unreadable(file: ConfigurationFile) -> Text:

@@ -23,12 +23,18 @@ USUAL_MTU = 1500
 Section = tuple[str, list[str]]  # its name, and its lines as they stand
 
 
-def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
+def file_changes(
+    bridge: LastingBridge, configuration: LinkConfiguration, second: LinkConfiguration | None
+) -> list[FileChange]:
     files = {f"{bridge.name}.netdev": _netdev(bridge), f"{bridge.name}.network": _network(bridge, configuration)}
-    if bridge.uplink is not None:
-        files[f"{bridge.name}-port.network"] = _port(bridge, bridge.uplink)
+    for called, name, mac in bridge.ports:
+        files[f"{bridge.name}-{called}.network"] = _port(bridge, name, mac)
     changes = [FileChange(path=f"{DIRECTORY}/{FIRST}{name}", after=after) for name, after in files.items()]
-    for file in configuration.files:
+    if second is not None:
+        for name, body in _sections(second):
+            if name == "Network":
+                _refuse_what_stands_on_it(second.link, body)
+    for file in [*configuration.files, *(second.files if second is not None else ())]:
         name = file.path.rpartition("/")[2]
         if name.endswith(".network") and name < f"{FIRST}{bridge.name}":
             raise CannotLast(
@@ -41,13 +47,13 @@ def _netdev(bridge: LastingBridge) -> str:
     lines = ["[NetDev]", f"Name={bridge.name}", "Kind=bridge"]
     lines += [f"MACAddress={bridge.mac}"] if bridge.mac else []
     lines += _mtu(bridge)
-    lines += ["", "[Bridge]", "STP=no", "ForwardDelaySec=0"]
+    lines += ["", "[Bridge]", f"STP={'yes' if bridge.stp else 'no'}", f"ForwardDelaySec={bridge.forward_delay}"]
     return _file(bridge, lines)
 
 
-def _port(bridge: LastingBridge, uplink: str) -> str:
+def _port(bridge: LastingBridge, uplink: str, permanent_mac: str | None) -> str:
     # By its permanent MAC address, so that the port is found under another name too.
-    match = f"PermanentMACAddress={bridge.permanent_mac}" if bridge.permanent_mac else f"Name={uplink}"
+    match = f"PermanentMACAddress={permanent_mac}" if permanent_mac else f"Name={uplink}"
     lines = ["[Match]", match, ""]
     if mtu := _mtu(bridge):
         lines += ["[Link]", *mtu, ""]

@@ -21,18 +21,24 @@ COPIED = ("ipv4", "ipv6", "proxy")
 USUAL_MTU = 1500
 
 
-def file_changes(bridge: LastingBridge, configuration: LinkConfiguration) -> list[FileChange]:
+def file_changes(
+    bridge: LastingBridge, configuration: LinkConfiguration, second: LinkConfiguration | None
+) -> list[FileChange]:
     former = _profile(configuration)
-    if former.getint("connection", "autoconnect-priority", fallback=0) >= HIGHEST_PRIORITY:
-        raise CannotLast(
-            text(
-                "The profile of %(link)s has NetworkManager's highest priority, so a port's could not win.",
-                link=configuration.link,
+    for one in (configuration, second):
+        if one is not None and _profile(one).getint("connection", "autoconnect-priority", fallback=0) >= (
+            HIGHEST_PRIORITY
+        ):
+            raise CannotLast(
+                text(
+                    "The profile of %(link)s has NetworkManager's highest priority, so a port's could not win.",
+                    link=one.link,
+                )
             )
-        )
     changes = [FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))]
-    if bridge.uplink is not None:
-        changes.append(FileChange(path=our_path(f"{bridge.name}-port"), after=_port(bridge, bridge.uplink)))
+    for called, name, mac in bridge.ports:
+        after = _port(bridge, called, name, mac)
+        changes.append(FileChange(path=our_path(f"{bridge.name}-{called}"), after=after))
     return changes
 
 
@@ -45,8 +51,9 @@ def bridge_uuid(bridge: str) -> UUID:
     return uuid5(NAMESPACE_DNS, f"{bridge}.bridge.kvmpanel.invalid")
 
 
-def port_uuid(bridge: str) -> UUID:
-    return uuid5(NAMESPACE_DNS, f"{bridge}.port.kvmpanel.invalid")
+def port_uuid(bridge: str, called: str = "port") -> UUID:
+    """called: "port", or "port2" for the second uplink."""
+    return uuid5(NAMESPACE_DNS, f"{bridge}.{called}.kvmpanel.invalid")
 
 
 def _profile(configuration: LinkConfiguration) -> RawConfigParser:
@@ -69,7 +76,8 @@ def _bridge(bridge: LastingBridge, former: RawConfigParser, configuration: LinkC
     sections: dict[str, dict[str, str]] = {"connection": about}
     if bridge.mtu and bridge.mtu != USUAL_MTU:
         sections["ethernet"] = {"mtu": str(bridge.mtu)}
-    sections["bridge"] = {"stp": "false"} | ({"mac-address": bridge.mac.upper()} if bridge.mac else {})
+    sections["bridge"] = {"stp": "true", "forward-delay": str(bridge.forward_delay)} if bridge.stp else {"stp": "false"}
+    sections["bridge"] |= {"mac-address": bridge.mac.upper()} if bridge.mac else {}
     sections |= {name: dict(former.items(name)) for name in COPIED if former.has_section(name)}
     sections.setdefault("ipv4", {"method": "disabled"})
     sections.setdefault("ipv6", {"method": "ignore"})
@@ -82,18 +90,18 @@ def _bridge(bridge: LastingBridge, former: RawConfigParser, configuration: LinkC
     return _file(bridge, sections)
 
 
-def _port(bridge: LastingBridge, uplink: str) -> str:
+def _port(bridge: LastingBridge, called: str, uplink: str, permanent_mac: str | None) -> str:
     about = {
-        "id": f"kvmpanel-{bridge.name}-port",
-        "uuid": str(port_uuid(bridge.name)),
+        "id": f"kvmpanel-{bridge.name}-{called}",
+        "uuid": str(port_uuid(bridge.name, called)),
         "type": "ethernet",
         "autoconnect-priority": str(HIGHEST_PRIORITY),
         "master": str(bridge_uuid(bridge.name)),
         "slave-type": "bridge",
     }
     card: dict[str, str] = {}
-    if bridge.permanent_mac:  # so that the port is found under another name too
-        card["mac-address"] = bridge.permanent_mac.upper()
+    if permanent_mac:  # so that the port is found under another name too
+        card["mac-address"] = permanent_mac.upper()
     else:
         about["interface-name"] = uplink
     if bridge.mtu and bridge.mtu != USUAL_MTU:

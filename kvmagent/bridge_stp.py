@@ -1,0 +1,54 @@
+"""STP of a bridge: whether it is on, and the forward delay that the bridge itself was given.
+
+Netlink tells the delay that is in force, which is the root bridge's; what this bridge was given only the ioctl of brctl
+tells (struct __bridge_info of linux/if_bridge.h).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import socket
+import struct
+
+from pyroute2 import IPRoute
+
+SIOCDEVPRIVATE = 0x89F0
+BRCTL_GET_BRIDGE_INFO = 6
+IFNAMSIZ = 16
+USER_HZ = 100
+
+
+class _BridgeInfo(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("designated_root", "bridge_id")),
+        *((name, ctypes.c_uint32) for name in ("root_path_cost", "max_age", "hello_time", "forward_delay")),
+        *((name, ctypes.c_uint32) for name in ("bridge_max_age", "bridge_hello_time", "bridge_forward_delay")),
+        *((name, ctypes.c_uint8) for name in ("topology_change", "topology_change_detected", "root_port")),
+        ("stp_enabled", ctypes.c_uint8),
+        *((name, ctypes.c_uint32) for name in ("ageing_time", "gc_interval", "hello_timer", "tcn_timer")),
+        *((name, ctypes.c_uint32) for name in ("topology_change_timer", "gc_timer")),
+    )
+
+
+def read(bridge: str) -> tuple[bool, float]:
+    """(whether it speaks STP, its own forward delay in seconds). Raises OSError: no such link, or no bridge."""
+    info = _BridgeInfo()
+    arguments = (ctypes.c_ulong * 4)(BRCTL_GET_BRIDGE_INFO, ctypes.addressof(info), 0, 0)
+    request = struct.pack(f"{IFNAMSIZ}sQ16x", bridge.encode(), ctypes.addressof(arguments))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kernel:
+        fcntl.ioctl(kernel, SIOCDEVPRIVATE, request)
+    return bool(info.stp_enabled), info.bridge_forward_delay / USER_HZ
+
+
+def set_stp(bridge: str, *, on: bool, forward_delay: float) -> None:
+    """forward_delay: seconds. Ports that forward go on forwarding. Raises OSError, NetlinkError."""
+    delay = round(forward_delay * USER_HZ)
+    with IPRoute() as netlink:
+        about = {"index": socket.if_nametoindex(bridge), "kind": "bridge"}
+        if on:
+            netlink.link("set", **about, br_forward_delay=delay, br_stp_state=1)
+        else:
+            # With STP on the kernel takes no delay below 2 s.
+            netlink.link("set", **about, br_stp_state=0)
+            netlink.link("set", **about, br_forward_delay=delay)
