@@ -2,12 +2,17 @@
 
 import gzip
 import lzma
+import struct
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import initramfs, prerequisites
+from lab import cache, initramfs, prerequisites
+
+XZ = b"\xfd7zXZ\0"
+# Fields of the boot header: https://docs.kernel.org/arch/x86/boot.html
+SETUP_SECTORS, PAYLOAD = 0x1F1, 0x248
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ class Kernel:
     @property
     def image(self) -> Path:
         return self.tree / f"boot/vmlinuz-{self.version}"
+
+    def unpacked(self) -> Path:
+        """The same kernel as ELF, which QEMU starts by its PVH entry. To unpack itself takes it longer, on an emulated
+        processor, than all that it does until its first program starts."""
+        return cache.once(f"vmlinux-{self.version}", lambda place: _unpack(self.image, place))
 
     def module_entries(self, modules: Iterable[str]) -> Iterator[initramfs.Entry]:
         """These modules and all that they need, decompressed in /lib; /lib/modules lists them as insmod needs them."""
@@ -44,6 +54,15 @@ class Kernel:
                 if kind == "insmod":
                     files[Path(path.split()[0])] = None  # the module's options follow
         return list(files)
+
+
+def _unpack(image: Path, place: Path) -> None:
+    content = image.read_bytes()
+    offset, length = struct.unpack_from("<II", content, PAYLOAD)
+    start = (content[SETUP_SECTORS] + 1) * 512 + offset
+    payload = content[start : start + length]
+    # As Debian 12 packs it. Any other is left to unpack itself, as slow as that is.
+    place.write_bytes(lzma.LZMADecompressor().decompress(payload) if payload.startswith(XZ) else content)
 
 
 def _name(path: Path) -> str:

@@ -40,8 +40,8 @@ class Lab:
         subnet: IPv4Network = SUBNET,
         progress: Progress | None = None,
     ) -> None:
-        if not 1 <= hosts <= MOST_HOSTS:
-            raise LabError(f"A lab of {hosts} hosts is not possible.", f"Choose 1 to {MOST_HOSTS}.")
+        if not 0 <= hosts <= MOST_HOSTS:
+            raise LabError(f"A lab of {hosts} hosts is not possible.", f"Choose 0 to {MOST_HOSTS}.")
         self._lay_out(State(prefix, hosts, guests_per_host, str(subnet)))
         self._progress = progress
 

@@ -27,6 +27,7 @@ from lab.driver import DriverLab, ThisMachine, free_port
 from lab.errors import LabError
 from lab.host import LabHost
 from lab.lab import Lab
+from lab.machine import LabMachine
 from lab.postgres import Postgres
 from lab.redis_server import PORT, RedisConfiguration
 from lab.supervisor import Service
@@ -112,16 +113,20 @@ class LabPanel(Generic[SomeLab]):
 
         token: for a host that the panel knows already; its agent must be down.
         """
-        self._progress(f"{host.name}: enrol and start the agent")
+        self.introduce(host, token)
+        return self.start_agent(host)
+
+    def introduce(self, host: LabMachine | ThisMachine, token: str = "", timeout: float = 60) -> None:
+        """The first half of `enrol`; its agent is not started. timeout: seconds for `kvmagent enrol`."""
+        self._progress(f"{host.name}: enrol")
         again = ["--again"] if token else []
         token = token or self.manage("add_host", host.name, f"--by={ADMIN}").stdout.strip().splitlines()[-1]
         enrol = [sys.executable, "-m", "kvmagent", "enrol", f"--panel={self.lan_url}", f"--token={token}", *again]
-        said = host.run(enrol, timeout=60).stdout
+        said = host.run(enrol, timeout=timeout).stdout
         found = re.search(r"(?:[0-9a-f]{4} ?){16}", said)
         if found is None:
             raise LabError(f"{host.name}'s agent printed no fingerprint: {said}", "Run kvmagent enrol on it by hand.")
         self.manage("approve_host", host.name, f"--fingerprint={found.group().strip()}", f"--by={ADMIN}")
-        return self.start_agent(host)
 
     def start_agent(self, host: LabHost | ThisMachine, environment: Mapping[str, str] | None = None) -> Service:
         """The agent of an enrolled host, kept running. environment: more than its host's."""
@@ -169,7 +174,7 @@ class LabPanel(Generic[SomeLab]):
         """Until the web process answers."""
         self._wait(self._page_is_answered, f"The web process does not answer; read {self.directory}/web.log.", timeout)
 
-    def wait_for_facts(self, host: LabHost, timeout: float = 60) -> None:
+    def wait_for_facts(self, host: LabMachine, timeout: float = 60) -> None:
         """Until the panel has what the host's agent found."""
         with self.database() as database:
 

@@ -123,7 +123,7 @@ class SriovMachine(LabMachine):
         except subprocess.TimeoutExpired:
             said = ""
         if said not in {"running", "degraded"}:
-            raise LabError(f"{self.name} did not boot in {BOOT_SECONDS:g} s. {said}", self._last_words())
+            raise LabError(f"{self.name} did not boot in {BOOT_SECONDS:g} s. {said}", self.last_words())
 
     def reboot(self) -> None:
         """systemctl reboot, and wait until it is up again."""
@@ -181,7 +181,7 @@ class SriovMachine(LabMachine):
         argv = [
             f"qemu-system-x86_64 -machine q35,kernel-irqchip=off -accel tcg,thread=multi -cpu {CPU}",
             f"-m {MEMORY_MIB} -display none -monitor none -nodefaults -no-reboot",
-            f"-chardev {console} -serial chardev:console -kernel {kernel.image} -initrd {_initrd(kernel)}",
+            f"-chardev {console} -serial chardev:console -kernel {kernel.unpacked()} -initrd {_initrd(kernel)}",
             "-device intel-iommu,caching-mode=on,intremap=off -device pcie-root-port,id=rp1,chassis=1",
             f"-netdev tap,id=lan,ifname={self.name},script=no,downscript=no",
             f"-device igb,netdev=lan,bus=rp1,mac={self.mac}",
@@ -213,10 +213,11 @@ class SriovMachine(LabMachine):
         deadline = time.monotonic() + BOOT_SECONDS
         while not all((self.state_dir / f"control.{port}").is_socket() for port in machine_disk.PORTS):
             if self._qemu is None or self._qemu.poll() is not None or time.monotonic() > deadline:
-                raise LabError(f"QEMU did not start {self.name}.", self._last_words())
+                raise LabError(f"QEMU did not start {self.name}.", self.last_words())
             time.sleep(0.05)
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """What QEMU, the kernel and systemd said last, also of a machine that is off."""
         logs = (self.state_dir / "qemu.log", self.console_log)
         return "\n".join(f"{log}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists())
 
@@ -282,7 +283,7 @@ def _stay_up(prefix: str) -> None:
     def tell(part: str) -> None:
         print(f"{time.monotonic() - started:5.1f} s  {part}", flush=True)
 
-    with Lab(prefix, hosts=1, guests_per_host=0, progress=tell) as lab, SriovMachine(lab, progress=tell) as machine:
+    with Lab(prefix, hosts=0, progress=tell) as lab, SriovMachine(lab, progress=tell) as machine:
         tell(f"{machine.name} is up: python -m lab.sriov_machine --prefix {prefix} run ip link")
         # Not before: pyroute2 ends by SIGTERM what it forks to enter a namespace. SIGINT may have come ignored.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from lab.browser import Browser
 from lab.host import LabHost
+from lab.machine import LabMachine
 from lab.panel import ADMIN, LabPanel
 
-OPEN = ("queued", "sent", "running")
+OPEN = ("queued", "sent", "running", "armed")
 
 _numbers = itertools.count()
 
@@ -23,6 +24,18 @@ class Person:
         self.panel = panel
         self.browser = Browser(panel.url)
         self.browser.log_in(name, password or panel.password)
+
+    def set_numvfs(self, host: LabMachine, pf: str, numvfs: int) -> UUID:
+        """The change; FormRefused when refused, as of each of these."""
+        return self._ask(f"/hosts/{host.name}/sriov/{pf}/numvfs/", {"numvfs": str(numvfs)})
+
+    def set_vf(self, host: LabMachine, pf: str, vf: int, **attributes: str) -> UUID:
+        return self._ask(f"/hosts/{host.name}/sriov/{pf}/vfs/{vf}/", attributes)
+
+    def make_pool(self, host: LabMachine, name: str, pf: str, numvfs: int) -> UUID:
+        """A network that hands out the VFs of a PF."""
+        fields = {"name": name, "pf": pf, "numvfs": str(numvfs)}
+        return self._ask(f"/hosts/{host.name}/networks/new/sriov/", fields)
 
     def make_network(self, host: LabHost, name: str) -> UUID:
         """A host-only network with a bridge and a subnet that no other has. The change; FormRefused when refused."""
