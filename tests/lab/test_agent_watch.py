@@ -13,18 +13,15 @@ import pytest
 from lab import Lab, LabHost
 from tests.lab.agent_cli import attach, detach, domain, must_apply, network, ref
 from virtnet.actions import UpdateNetwork
-from virtnet.drift import drift
 from virtnet.facts import HostFacts
 from virtnet.filter_actions import SetInboundPolicy
 from virtnet.inbound import InboundPolicy
-from virtnet.modes.bridge import Bridge
 from virtnet.modes.nat import Nat
 
 pytestmark = pytest.mark.lab
 
 SECONDS = 2.0
 NAT = Nat(name="watched", bridge="virbr7", gateway=IPv4Interface("192.168.97.1/24"))
-LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 
 
 class Watcher:
@@ -175,26 +172,6 @@ def test_what_is_let_in_to_a_guest_when_somebody_flushes_it(watcher: Watcher) ->
     finally:
         must_apply(host, detach(guest, mac))
         host.run(["virsh", "net-destroy", "default"])
-
-
-def test_a_network_s_document_and_a_bridge_s_port_that_somebody_changes(watcher: Watcher) -> None:
-    host = watcher.host
-
-    def drifts(found: HostFacts) -> list[str]:
-        return [str(one.text) for one in drift(LAN, ref(LAN.name), found)]
-
-    with network(host, LAN):
-        watcher.await_facts(lambda found: found.bridges.get("br0") == ("eth1",) and drifts(found) == [], SECONDS + 1)
-        away = ["ip", "link", "set", "eth1", "nomaster"]
-        gone = ["eth1 is no port of br0 any more."]
-        assert seen_after(watcher, away, lambda found: drifts(found) == gone) < SECONDS
-        edit = ["env", "EDITOR=sed -i /<bridge/s/br0/br9/", "virsh", "net-edit", LAN.name]
-        changed = ["Another tool has changed libvirt's document of lan.", *gone]
-        assert seen_after(watcher, edit, lambda found: drifts(found) == changed) < SECONDS
-        # It stays as somebody made it until an update is asked for.
-        assert "br9" in host.run(["virsh", "net-dumpxml", "--inactive", LAN.name]).stdout
-        must_apply(host, UpdateNetwork(network=ref(LAN.name), spec=LAN))
-        watcher.await_facts(lambda found: drifts(found) == [], SECONDS + 1)
 
 
 def test_libvirtd_that_goes_and_comes_back(watcher: Watcher) -> None:
