@@ -35,17 +35,9 @@ from kvmagent.persist import bridge as lasting
 from kvmagent.persist.configuration import read_masked
 from kvmagent.way_to_panel import way_to_panel
 from virtnet import inbound, network_xml, read_network
-from virtnet.facts import (
-    DomainFacts,
-    FilterFacts,
-    HostFacts,
-    InboundFacts,
-    InterfaceFacts,
-    Link,
-    NetworkFacts,
-    Versions,
-)
+from virtnet.facts import DomainFacts, FilterFacts, HostFacts, InboundFacts, InterfaceFacts, NetworkFacts, Versions
 from virtnet.libvirt_xml import parse
+from virtnet.link_facts import Link
 from virtnet.plan import firewall_ruleset
 from virtnet.text import Text, text
 

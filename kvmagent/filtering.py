@@ -8,8 +8,9 @@ from pathlib import Path
 
 from kvmagent import firewall, legacy_iptables, nftables
 from virtnet import inbound
-from virtnet.facts import Filtering, Link, Route
+from virtnet.facts import Filtering
 from virtnet.firewall import TABLE
+from virtnet.link_facts import Link, Route
 
 SYSCTL = Path("/proc/sys/net")
 BR_NETFILTER = SYSCTL / "bridge/bridge-nf-call-iptables"

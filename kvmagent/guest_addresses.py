@@ -11,8 +11,9 @@ from uuid import UUID
 import libvirt
 
 from kvmagent import libvirt_domains, links
-from virtnet.facts import AnyAddress, AnyInterface, InterfaceAddress, Link, NetworkFacts
+from virtnet.facts import InterfaceAddress, NetworkFacts
 from virtnet.libvirt_xml import parse
+from virtnet.link_facts import AnyAddress, AnyInterface, Link
 
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 AGENT_SECONDS = 1  # a guest agent answers in milliseconds, or is stuck

@@ -17,7 +17,7 @@ from pyroute2.netlink.rtnl import rt_proto, rt_scope
 from kvmagent import bridge_stp, sriov
 from kvmagent.bridge_mark import Mark
 from kvmagent.persist import bridge as lasting
-from virtnet.facts import AnyAddress, AnyInterface, Link, Route, Rule
+from virtnet.link_facts import AnyAddress, AnyInterface, Link, Route, Rule
 
 LOCAL_TABLE = 255
 RTM_F_CLONED = 0x200

@@ -17,7 +17,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kvmagent import settings, vf_attributes
 from kvmagent.links import NoSuchLink
 from kvmagent.vf_verbs import differing, groups
-from virtnet.facts import HostFacts, Link, Vf
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link, Vf
 from virtnet.vf import DEFAULTS, NO_MAC, target
 from virtnet.vf_ledger import find_vf, holders
 

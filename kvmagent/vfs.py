@@ -11,7 +11,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kvmagent import links, sriov, vf_attributes, vf_state
 from kvmagent.links import NoSuchLink
 from kvmagent.vf_attributes import Found
-from virtnet.facts import Link, Vf
+from virtnet.link_facts import Link, Vf
 from virtnet.vf import DEFAULTS, VfAttributes
 
 log = logging.getLogger(__name__)

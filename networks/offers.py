@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from django.utils.translation import gettext
 
 from kvmpanel.translation import translated
-from virtnet.facts import HostFacts, Link, Vf
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link, Vf
 from virtnet.spec import Problem
 from virtnet.vf_ledger import find_vf
 

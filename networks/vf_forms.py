@@ -14,8 +14,9 @@ from pydantic.fields import FieldInfo
 from kvmpanel.translation import sentence_of, translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import described
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
+from virtnet.link_facts import Link
 from virtnet.spec import Problem
 from virtnet.text import SpecError
 from virtnet.vf import LINK_STATES, VfAttributes

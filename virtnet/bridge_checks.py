@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from virtnet import bridges, direct, links, persist, spanning_tree
 from virtnet.bridges import Wiring
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import text

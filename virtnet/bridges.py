@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from virtnet import links
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, text

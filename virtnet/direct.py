@@ -14,8 +14,9 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from virtnet import links, network_xml
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.host import Host
+from virtnet.link_facts import Link
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, gettext_noop, text

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from virtnet import guarding, links, moves
 from virtnet.actions import Action
 from virtnet.configuration import FileChange
-from virtnet.facts import HostFacts, Link, Route, Rule
+from virtnet.facts import HostFacts
 from virtnet.hanging import Hanging, hanging_on
 from virtnet.host import Asks
+from virtnet.link_facts import Link, Route, Rule
 from virtnet.plan import RecordingHost
 from virtnet.refs import NetworkRef
 from virtnet.text import Text

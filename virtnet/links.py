@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from virtnet.facts import HostFacts, Link, NetworkFacts, Route
+from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.link_facts import Link, Route
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, text

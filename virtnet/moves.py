@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from virtnet import links
-from virtnet.facts import HostFacts, Link, Route
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link, Route
 
 
 @dataclass(frozen=True)

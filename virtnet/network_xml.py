@@ -10,8 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
-from virtnet.facts import AnyInterface
 from virtnet.libvirt_xml import parse_beginning
+from virtnet.link_facts import AnyInterface
 from virtnet.refs import NetworkRef
 
 # The mark of ownership: a network that carries it was made by the panel, and the spec inside says as what.

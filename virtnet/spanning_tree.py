@@ -13,8 +13,9 @@ from pydantic import Field
 
 from virtnet import guarding
 from virtnet.bridges import Wiring
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
 from virtnet.fields import LinkName
+from virtnet.link_facts import Link
 from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, gettext_noop, text

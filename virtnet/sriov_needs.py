@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 

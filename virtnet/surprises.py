@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virtnet import guarding, links, vf_ledger
-from virtnet.facts import HostFacts, Link, Vf
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link, Vf
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 from virtnet.vf import VfAttributes

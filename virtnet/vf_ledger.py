@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Vf
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.fields import LinkName
+from virtnet.link_facts import Link, Vf
 from virtnet.vf import NO_MAC
 
 _link_name: TypeAdapter[str] = TypeAdapter(LinkName)

@@ -19,7 +19,8 @@ from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet import sriov_needs
 from virtnet.action import Action
-from virtnet.facts import HostFacts, Link
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 from virtnet.vf_ledger import ledger, pf_row

@@ -12,7 +12,8 @@ from kvmagent.__main__ import main
 from kvmagent.check import Check
 from kvmagent.doctor import examine
 from kvmagent.libvirt_connection import Libvirt
-from virtnet.facts import Link, Vf, VfsRestored
+from virtnet.facts import VfsRestored
+from virtnet.link_facts import Link, Vf
 from virtnet.text import text
 
 

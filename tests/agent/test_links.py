@@ -13,7 +13,8 @@ from kvmagent.libvirt_connection import Libvirt
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.steps import Steps
 from kvmagent.way_to_panel import link_to
-from virtnet.facts import HostFacts, Route, Rule
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Route, Rule
 from virtnet.messages import Step
 from virtnet.modes.bridge import Bridge
 from virtnet.refs import NetworkRef

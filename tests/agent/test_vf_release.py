@@ -9,7 +9,8 @@ from kvmagent import vf_state, vfs
 from kvmagent.vf_release import VfRelease
 from kvmagent.vf_state import PfState
 from tests.agent.sriov_card import FakeCard
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
+from virtnet.link_facts import Link
 from virtnet.text import text
 from virtnet.vf import VfAttributes
 

@@ -9,7 +9,8 @@ import pytest
 from kvmagent import links, numvfs, vf_keepers, vf_restore, vf_state
 from kvmagent.vf_state import PfState
 from tests.agent.sriov_card import FakeCard
-from virtnet.facts import Link, VfsRestored
+from virtnet.facts import VfsRestored
+from virtnet.link_facts import Link
 from virtnet.messages import Step
 from virtnet.vf import VfAttributes
 

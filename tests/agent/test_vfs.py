@@ -8,7 +8,7 @@ from kvmagent import links, sriov, vf_attributes, vf_state, vfs
 from kvmagent.vf_attributes import Found
 from kvmagent.vf_state import PfState
 from tests.agent.sriov_card import FakeCard
-from virtnet.facts import Link
+from virtnet.link_facts import Link
 from virtnet.vf import VfAttributes
 
 PF = Link(name="ens1f0", index=7, totalvfs=8, numvfs=2, pci_address="0000:01:00.0")

@@ -22,12 +22,10 @@ from virtnet.facts import (
     InterfaceAddress,
     InterfaceFacts,
     Lease,
-    Link,
     NetworkFacts,
-    Route,
     Versions,
-    Vf,
 )
+from virtnet.link_facts import Link, Route, Vf
 from virtnet.messages import AnyReport, Report
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.nat import Nat

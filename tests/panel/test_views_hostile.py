@@ -14,18 +14,8 @@ from networks.models import Change, Network
 from team.models import User
 from tests.panel.factories import host_facts, make_host, nat_spec, network_facts, web_guest
 from tests.panel.pages import Page
-from virtnet.facts import (
-    FilterFacts,
-    Filtering,
-    HostFacts,
-    InboundFacts,
-    InterfaceFacts,
-    Lease,
-    Link,
-    NetworkFacts,
-    Versions,
-    Vf,
-)
+from virtnet.facts import FilterFacts, Filtering, HostFacts, InboundFacts, InterfaceFacts, Lease, NetworkFacts, Versions
+from virtnet.link_facts import Link, Vf
 from virtnet.messages import Step
 from virtnet.spec import Problem
 from virtnet.text import text

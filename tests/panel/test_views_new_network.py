@@ -10,7 +10,7 @@ from networks.models import Change, ChangeState, Network
 from tests.panel.factories import host_facts, lab_spec, make_host
 from tests.panel.pages import Page
 from virtnet.actions import DefineNetwork, UpdateNetwork
-from virtnet.facts import Link, Vf
+from virtnet.link_facts import Link, Vf
 from virtnet.modes import MODES
 from virtnet.modes.nat import Nat
 from virtnet.modes.sriov import Sriov

@@ -17,7 +17,8 @@ from team.models import User
 from tests.panel.factories import host_facts, make_host
 from tests.panel.pages import Page
 from tests.virtnet.samples import owner
-from virtnet.facts import HostFacts, Link, NetworkFacts, Vf
+from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.link_facts import Link, Vf
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 

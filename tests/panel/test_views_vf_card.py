@@ -14,7 +14,8 @@ from team.models import User
 from tests.panel.factories import DB_GUEST, WEB_GUEST, host_facts, make_host, web_guest
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface
-from virtnet.facts import DomainFacts, HostFacts, Link, Vf
+from virtnet.facts import DomainFacts, HostFacts
+from virtnet.link_facts import Link, Vf
 from virtnet.vf_card import HostdevSource
 from virtnet.vf_pair import AttachPair
 

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from virtnet.configuration import LinkConfiguration
 from virtnet.direct import SourceMode
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Vf
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.interface import DirectSource, InterfaceSpec, NetworkSource
+from virtnet.link_facts import Link, Route, Vf
 from virtnet.modes.bridge import Bridge
 from virtnet.modes.host_only import HostOnly
 from virtnet.modes.macvtap import Macvtap

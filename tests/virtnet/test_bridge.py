@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from tests.virtnet.samples import BRIDGE, MAC, OFFICE, OTHER, guest, host, host_with, link, network, office, said
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.configuration import Lasting, LinkConfiguration
-from virtnet.facts import HostFacts, InterfaceFacts, Link, NetworkFacts
+from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
+from virtnet.link_facts import Link
 from virtnet.modes.bridge import Bridge
 from virtnet.plan import plan
 from virtnet.text import text

@@ -8,7 +8,8 @@ import pytest
 
 from tests.virtnet.samples import BRIDGE, OFFICE, OTHER, WEB, host, host_with, link, network, office, said
 from virtnet.bridges import why_it_stays
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
+from virtnet.link_facts import Link
 from virtnet.modes.bridge import Bridge
 
 STAYS = "br1 is there already, and its ports stay as they are."

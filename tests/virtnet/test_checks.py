@@ -8,7 +8,8 @@ import pytest
 
 from tests.virtnet.samples import OFFICE, OTHER, host, host_with, link, network, said
 from virtnet import checks
-from virtnet.facts import HostFacts, Route
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Route
 
 SUBNET = IPv4Network("192.168.77.0/24")
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.virtnet.samples import NAT, OFFICE, WEB, guest, host, host_with, link, network, office
-from virtnet.facts import HostFacts, InterfaceFacts, Link, Route
+from virtnet.facts import HostFacts, InterfaceFacts
+from virtnet.link_facts import Link, Route
 
 
 def test_the_digest_is_the_same_over_the_wire() -> None:

@@ -17,9 +17,10 @@ from tests.virtnet.samples import (
 )
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.configuration import ConfigurationFile, LinkConfiguration
-from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, Link, NetworkFacts, Route, Rule
+from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.forecast import Forecast, forecast
 from virtnet.hanging import Hanging, hanging_on
+from virtnet.link_facts import Link, Route, Rule
 from virtnet.spec import NetworkSpec
 
 MAC = "52:54:00:aa:00:01"

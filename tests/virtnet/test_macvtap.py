@@ -8,7 +8,8 @@ from pydantic import ValidationError
 
 from tests.virtnet.samples import CASES, MAC, MACVTAP, OFFICE, guest, host, host_with, link, network, office, said
 from virtnet.direct import SourceMode
-from virtnet.facts import HostFacts, InterfaceFacts, Route
+from virtnet.facts import HostFacts, InterfaceFacts
+from virtnet.link_facts import Route
 from virtnet.modes import MODES
 from virtnet.modes.macvtap import Macvtap
 

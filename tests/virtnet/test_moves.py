@@ -9,7 +9,8 @@ import pytest
 from tests.virtnet.samples import BRIDGE, OFFICE, OTHER, host, host_with, link, network, office
 from virtnet import guarding, moves
 from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
-from virtnet.facts import HostFacts, Link, Route, Rule
+from virtnet.facts import HostFacts
+from virtnet.link_facts import Link, Route, Rule
 from virtnet.modes.bridge import Bridge
 from virtnet.moves import Address, Carried
 from virtnet.plan import plan

@@ -9,7 +9,8 @@ import pytest
 
 from virtnet import suggestions
 from virtnet.configuration import LinkConfiguration
-from virtnet.facts import HostFacts, Link, NetworkFacts, Route
+from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.link_facts import Link, Route
 from virtnet.modes import MODES
 from virtnet.refs import NetworkRef
 

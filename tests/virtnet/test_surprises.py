@@ -8,7 +8,8 @@ import pytest
 
 from tests.virtnet.samples import BRIDGE, HOST_ONLY, NAT, OFFICE, host, host_with, link
 from virtnet.actions import DefineNetwork
-from virtnet.facts import Filtering, HostFacts, Route
+from virtnet.facts import Filtering, HostFacts
+from virtnet.link_facts import Route
 from virtnet.surprises import LOOKS, bridge_makes_a_loop, surprises
 
 DROP = Filtering(dropping=("ip filter FORWARD",))
