@@ -18,7 +18,7 @@ from kvmagent.persist_verbs import PersistVerbs
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_verbs import VfVerbs
 from kvmagent.vfs import described
-from virtnet import verbs
+from virtnet import verbs, vf_verbs
 from virtnet.actions import AnyAction, AttachInterface, DetachInterface
 from virtnet.card_filter import CardFilter
 from virtnet.facts import HostFacts
@@ -165,19 +165,19 @@ class LinuxHost:
         self._links.take_back_links()
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
-        if not self._only_in_memory(verbs.set_numvfs(pf, numvfs)):
+        if not self._only_in_memory(vf_verbs.set_numvfs(pf, numvfs)):
             self._vfs.set_numvfs(pf, numvfs)
 
     def keep_numvfs(self, pf: str, numvfs: int) -> None:
-        if not self._only_in_memory(verbs.keep_numvfs(pf, numvfs)):
+        if not self._only_in_memory(vf_verbs.keep_numvfs(pf, numvfs)):
             self._vfs.keep_numvfs(pf, numvfs)
 
     def set_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
-        if not self._only_in_memory(verbs.set_vf(pf, vf, attributes.wanted())):
+        if not self._only_in_memory(vf_verbs.set_vf(pf, vf, attributes.wanted())):
             self._vfs.set_vf(pf, vf, attributes)
 
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
-        if not self._only_in_memory(verbs.keep_vf(pf, vf)):
+        if not self._only_in_memory(vf_verbs.keep_vf(pf, vf)):
             self._vfs.keep_vf(pf, vf, attributes)
 
     def persist_bridge(

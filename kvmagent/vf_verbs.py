@@ -13,7 +13,7 @@ from kvmagent.numvfs import NotReady
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_attributes import Found, Value
 from kvmagent.vf_state import PfState
-from virtnet import verbs
+from virtnet import vf_verbs
 from virtnet.text import Text, text
 from virtnet.verbs import Verb
 from virtnet.vf import DEFAULTS, PAIRS, VfAttributes, target
@@ -32,7 +32,7 @@ class VfVerbs:
 
     def set_numvfs(self, pf: str, wanted: int) -> None:
         former = sriov.numvfs(pf)
-        verb = verbs.set_numvfs(pf, wanted, former=former or 0)
+        verb = vf_verbs.set_numvfs(pf, wanted, former=former or 0)
         with self._steps.doing(verb):
             if former is None:
                 raise VerbFailed(text("%(link)s is not a PF: its card or driver has no SR-IOV.", link=pf))
@@ -40,7 +40,7 @@ class VfVerbs:
                 self._steps.already_so(verb)
                 return
             found = vf_attributes.read(pf) if former else {}
-            back = verbs.set_numvfs(pf, former, former=wanted)
+            back = vf_verbs.set_numvfs(pf, former, former=wanted)
             self._steps.push(back, lambda: self._put_count_back(pf, former, found))
             for step in _way_back(pf, former, found):
                 self._also(step)
@@ -50,11 +50,11 @@ class VfVerbs:
         """The attributes of VFs that remain are kept too; those of VFs that are gone are dropped."""
         former = self._state(pf)
         kept = {index: attributes for index, attributes in former.vfs.items() if index < wanted}
-        self._keep(verbs.keep_numvfs(pf, wanted), pf, former.model_copy(update={"numvfs": wanted, "vfs": kept}))
+        self._keep(vf_verbs.keep_numvfs(pf, wanted), pf, former.model_copy(update={"numvfs": wanted, "vfs": kept}))
 
     def set_vf(self, pf: str, index: int, attributes: VfAttributes) -> None:
         values = target(attributes, self._state(pf).vfs.get(index))
-        verb = verbs.set_vf(pf, index, values)
+        verb = vf_verbs.set_vf(pf, index, values)
         with self._steps.doing(verb):
             found = vf_attributes.read(pf).get(index)
             if found is None:
@@ -64,7 +64,7 @@ class VfVerbs:
                 self._steps.already_so(verb)
                 return
             former = {name: value for name in changes if (value := found.value(name)) is not None}
-            self._steps.push(verbs.set_vf(pf, index, former), lambda: _set_back(pf, index, former))
+            self._steps.push(vf_verbs.set_vf(pf, index, former), lambda: _set_back(pf, index, former))
             for group in groups(changes):
                 _set(pf, index, group)
             _read_back(pf, index, changes)
@@ -76,7 +76,7 @@ class VfVerbs:
         vfs = {**others, index: attributes} if attributes.wanted() else others
         # VFs that somebody else made are there after the next start only if their number is kept too.
         count = former.numvfs or sriov.numvfs(pf) or 0
-        self._keep(verbs.keep_vf(pf, index), pf, former.model_copy(update={"numvfs": count, "vfs": vfs}))
+        self._keep(vf_verbs.keep_vf(pf, index), pf, former.model_copy(update={"numvfs": count, "vfs": vfs}))
 
     def _keep(self, verb: Verb, pf: str, wanted: PfState) -> None:
         with self._steps.doing(verb):
@@ -178,7 +178,7 @@ def _way_back(pf: str, former: int, found: Mapping[int, Found]) -> list[Step]:
     if former:
         steps.insert(0, Write(do="write", path=file, value=f"{former}"))
     lines = [
-        verbs.set_vf(pf, index, group).command.removeprefix("ip ")
+        vf_verbs.set_vf(pf, index, group).command.removeprefix("ip ")
         for index, was in sorted(found.items())
         for group in groups(differing(UNTOUCHED, _told(was)))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs
+from virtnet import bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs, vf_verbs
 from virtnet.actions import Action
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import FileChange
@@ -170,18 +170,18 @@ class RecordingHost:
 
     def set_numvfs(self, pf: str, numvfs: int) -> None:
         link = self._facts.link(pf)
-        self.verbs.append(verbs.set_numvfs(pf, numvfs, former=(link.numvfs if link is not None else None) or 0))
+        self.verbs.append(vf_verbs.set_numvfs(pf, numvfs, former=(link.numvfs if link is not None else None) or 0))
 
     def keep_numvfs(self, pf: str, numvfs: int) -> None:
-        self.verbs.append(verbs.keep_numvfs(pf, numvfs))
+        self.verbs.append(vf_verbs.keep_numvfs(pf, numvfs))
 
     def set_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
         link = self._facts.link(pf)
         kept = next((one.wanted for one in link.vfs if one.index == vf), None) if link is not None else None
-        self.verbs.append(verbs.set_vf(pf, vf, target(attributes, kept)))
+        self.verbs.append(vf_verbs.set_vf(pf, vf, target(attributes, kept)))
 
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
-        self.verbs.append(verbs.keep_vf(pf, vf))
+        self.verbs.append(vf_verbs.keep_vf(pf, vf))
 
     def persist_bridge(
         self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
