@@ -1,0 +1,53 @@
+"""Every write to networks, guests' cards and changes that a person asks for, and `record_report` for what hosts say.
+
+Each is one transaction with its audit event. Nothing is sent here: the worker is nudged once the transaction stands.
+"""
+
+from networks.confirming import keep_change, undo_change
+from networks.mac_addresses import free_mac
+from networks.operations.cards import (
+    attach_interface,
+    detach_interface,
+    give_vf,
+    set_inbound_policy,
+    set_interface_filter,
+    vf_for,
+)
+from networks.operations.changes import RETRIABLE, cancel_change, give_up, retry_change
+from networks.operations.networks import (
+    define_network,
+    destroy_network,
+    set_network_autostart,
+    start_network,
+    undefine_network,
+    update_network,
+)
+from networks.operations.vfs import set_numvfs, set_vf_attributes
+from networks.refused import OperationRefused
+from networks.reports import record_report
+
+__all__ = [
+    "RETRIABLE",
+    "OperationRefused",
+    "attach_interface",
+    "cancel_change",
+    "define_network",
+    "destroy_network",
+    "detach_interface",
+    "free_mac",
+    "give_up",
+    "give_vf",
+    "keep_change",
+    "record_report",
+    "retry_change",
+    "set_inbound_policy",
+    "set_interface_filter",
+    "set_network_autostart",
+    "set_numvfs",
+    "set_vf_attributes",
+    "start_network",
+    "undefine_network",
+    "undo_change",
+    "update_network",
+    "vf_for",
+]
