@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kvmpanel.translation import translated
 from networks.field_errors import sentence_of_error
+from networks.problem_form import ProblemForm
 from virtnet.card_filter import STOCK, CardFilter
 from virtnet.facts import HostFacts, InterfaceFacts
 from virtnet.inbound import InboundPolicy, OpenPorts, read_ports
@@ -21,7 +22,7 @@ PORT_LINES = ("22/tcp", "8000-8100/tcp", "53/udp from 10.0.0.0/8, 2001:db8::/32"
 _FILTER_FIELDS = {"name": "filter"}  # of CardFilter -> of the form; all others have the same name
 
 
-class FilterForm(forms.Form):
+class FilterForm(ProblemForm):
     """A network filter for a card. After `is_valid()`, `wanted` is it, or None for no filter."""
 
     filter = forms.ChoiceField(label=_("Filter"), required=False)
@@ -95,7 +96,7 @@ def filter_values(card: InterfaceFacts) -> dict[str, str]:
     }
 
 
-class InboundForm(forms.Form):
+class InboundForm(ProblemForm):
     """What may come in to a card. After `is_valid()`, `policy` is it, or None for everything."""
 
     let_in = forms.ChoiceField(

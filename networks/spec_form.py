@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from kvmpanel.translation import sentence_of, translated
+from kvmpanel.translation import translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import Offers, described, offers
+from networks.problem_form import ProblemForm
 from virtnet.facts import HostFacts
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef
@@ -35,7 +36,7 @@ class _Ticks(forms.CheckboxSelectMultiple):
 NO_UUID = UUID(int=0)
 
 
-class SpecForm(forms.Form):
+class SpecForm(ProblemForm):
     """A form for one spec class. After `is_valid()`, `spec` is the frozen spec."""
 
     spec_class: type[NetworkSpec]
@@ -64,16 +65,6 @@ class SpecForm(forms.Form):
             self.add_error(None, sentence)
         elif field not in self.errors:
             self.add_error(field, sentence)
-
-    def add_problems(self, problems: Iterable[Problem]) -> None:
-        """Puts what stands in the way on the host beside its field, else above the form."""
-        for problem in problems:
-            self.add_error(problem.field if problem.field in self.fields else None, sentence_of(problem))
-
-    def check_on(self, facts: HostFacts, ref: NetworkRef) -> None:
-        """Adds what stands in the way of the spec on this host."""
-        if self.spec is not None:
-            self.add_problems(self.spec.problems(facts, ref))
 
 
 class LinkField(forms.ChoiceField):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -11,26 +10,22 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from kvmpanel.translation import sentence_of, translated
+from kvmpanel.translation import translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import described
+from networks.problem_form import ProblemForm
+from virtnet.actions import AttachInterface
 from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
+from virtnet.interface import InterfaceSpec
 from virtnet.link_facts import Link
-from virtnet.spec import Problem
+from virtnet.refs import DomainRef
 from virtnet.text import SpecError
 from virtnet.vf import LINK_STATES, VfAttributes
 from virtnet.vf_card import HostdevSource
+from virtnet.vf_pair import AttachPair
 
 _mac: TypeAdapter[str] = TypeAdapter(MacAddress)
-
-
-class ProblemForm(forms.Form):
-    """A form that shows what stands in the way on the host beside its field, else above itself."""
-
-    def add_problems(self, problems: Iterable[Problem]) -> None:
-        for problem in problems:
-            self.add_error(problem.field if problem.field in self.fields else None, sentence_of(problem))
 
 
 class NumvfsForm(ProblemForm):
@@ -96,7 +91,7 @@ def _field(name: str, info: FieldInfo) -> forms.Field:
 
 
 class GiveVfForm(ProblemForm):
-    """A VF for a guest. After `is_valid()`, `source` and `pair_in` are what is wanted."""
+    """A VF for a guest, alone or paired with a virtio card."""
 
     vf = forms.ChoiceField(label=_("VF"))
     vlan = forms.IntegerField(
@@ -116,7 +111,7 @@ class GiveVfForm(ProblemForm):
             "through the virtio card while it migrates. Its kernel needs the driver net_failover."
         ),
     )
-    source: HostdevSource | None = None
+    _source: HostdevSource | None = None
 
     def __init__(self, facts: HostFacts, data: Any = None, initial: dict[str, Any] | None = None) -> None:
         super().__init__(data, initial=initial)
@@ -127,10 +122,14 @@ class GiveVfForm(ProblemForm):
         self.fields["vf"].choices = [("", none), *choices]  # type: ignore[attr-defined]
         self.fields["network"].choices = [("", gettext("No pair: the VF alone")), *bridges]  # type: ignore[attr-defined]
 
-    @property
-    def pair_in(self) -> str | None:
-        """The network of the virtio half; None for a VF alone."""
-        return self.cleaned_data["network"] or None
+    def action(self, guest: DomainRef) -> AttachInterface | AttachPair | None:
+        """What is asked for; None while it cannot be read."""
+        if not self.is_valid() or self._source is None:
+            return None
+        network, mac = self.cleaned_data["network"], self.cleaned_data["mac"]
+        if network:
+            return AttachPair(domain=guest, vf=self._source, network=network, mac=mac)
+        return AttachInterface(domain=guest, interface=InterfaceSpec(source=self._source, mac=mac))
 
     def clean(self) -> dict[str, Any]:
         given = dict(self.cleaned_data)
@@ -138,7 +137,7 @@ class GiveVfForm(ProblemForm):
             return given
         try:
             given["mac"] = _mac.validate_python(given["mac"])
-            self.source = HostdevSource.model_validate({"vf": given["vf"], "vlan": given["vlan"]})
+            self._source = HostdevSource.model_validate({"vf": given["vf"], "vlan": given["vlan"]})
         except ValidationError as error:
             for found in error.errors():
                 field = str(found["loc"][0]) if found["loc"] else "mac"

@@ -21,6 +21,11 @@ class Action(BaseModel):
         """What it does, for the list of changes."""
         raise NotImplementedError
 
+    @property
+    def new_mac(self) -> str | None:
+        """The MAC address that a card or a VF gets by it."""
+        return None
+
     def problems(self, facts: HostFacts) -> list[Problem]:
         """What stands in the way on this host."""
         raise NotImplementedError

@@ -157,6 +157,10 @@ class AttachInterface(Action):
     def title(self) -> Text:
         return self.interface.source.title(self.domain.name)
 
+    @property
+    def new_mac(self) -> str:
+        return self.interface.mac
+
     def problems(self, facts: HostFacts) -> list[Problem]:
         return [
             *action_checks.guest_is_there(facts, self.domain),

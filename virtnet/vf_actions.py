@@ -54,6 +54,10 @@ class SetVfAttributes(Action):
     def title(self) -> Text:
         return text("Set the attributes of VF %(vf)s of %(pf)s", vf=self.vf, pf=self.pf)
 
+    @property
+    def new_mac(self) -> str | None:
+        return self.attributes.mac
+
     def problems(self, facts: HostFacts) -> list[Problem]:
         return vf_checks.attributes(facts, self.pf, self.vf, self.attributes)
 

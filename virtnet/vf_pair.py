@@ -47,6 +47,10 @@ class AttachPair(Action):
             network=self.network,
         )
 
+    @property
+    def new_mac(self) -> str:
+        return self.mac
+
     def problems(self, facts: HostFacts) -> list[Problem]:
         named = [
             problem.model_copy(update={"field": "network"})

@@ -7,11 +7,10 @@ from networks.confirming import keep_change, undo_change
 from networks.mac_addresses import free_mac
 from networks.operations.cards import (
     attach_interface,
+    attach_pair,
     detach_interface,
-    give_vf,
     set_inbound_policy,
     set_interface_filter,
-    vf_for,
 )
 from networks.operations.changes import RETRIABLE, cancel_change, give_up, retry_change
 from networks.operations.networks import (
@@ -30,13 +29,13 @@ __all__ = [
     "RETRIABLE",
     "OperationRefused",
     "attach_interface",
+    "attach_pair",
     "cancel_change",
     "define_network",
     "destroy_network",
     "detach_interface",
     "free_mac",
     "give_up",
-    "give_vf",
     "keep_change",
     "record_report",
     "retry_change",
@@ -49,5 +48,4 @@ __all__ = [
     "undefine_network",
     "undo_change",
     "update_network",
-    "vf_for",
 ]

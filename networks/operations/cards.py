@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hosts.models import Host
 from networks.models import Change
-from networks.operations.request import check_mac_is_free, domain_ref, lock_host, network_called, request
+from networks.operations.request import domain_ref, lock_host, network_called, request
 from networks.refused import refused
 from team.models import User
 from virtnet.actions import AttachInterface, DetachInterface
@@ -26,12 +26,19 @@ mac_adapter: TypeAdapter[str] = TypeAdapter(MacAddress)
 
 @transaction.atomic
 def attach_interface(host: Host, domain: DomainFacts, interface: InterfaceSpec, *, by: User) -> Change:
-    """Asks for a new card. A MAC address is given once in the whole fleet: guests move, and LANs span hosts."""
+    """Asks for a new card."""
     locked = lock_host(host, by)
-    check_mac_is_free(locked, domain, interface.mac)
     action = AttachInterface(domain=domain_ref(domain), interface=interface)
     name = interface.source.network if isinstance(interface.source, NetworkSource) else ""
     return request(locked, action, by=by, network=network_called(locked, name), domain=domain)
+
+
+@transaction.atomic
+def attach_pair(host: Host, domain: DomainFacts, vf: HostdevSource, network: str, mac: str, *, by: User) -> Change:
+    """Asks for a VF paired with a virtio card on the network of that name, both with this MAC address."""
+    locked = lock_host(host, by)
+    action = AttachPair(domain=domain_ref(domain), vf=vf, network=network, mac=mac)
+    return request(locked, action, by=by, network=network_called(locked, network), domain=domain)
 
 
 @transaction.atomic
@@ -57,27 +64,6 @@ def set_inbound_policy(host: Host, domain: DomainFacts, mac: str, policy: Inboun
     locked = lock_host(host, by)
     action = SetInboundPolicy(domain=domain_ref(domain), mac=_checked_mac(mac), policy=policy)
     return request(locked, action, by=by, network=None, domain=domain)
-
-
-@transaction.atomic
-def give_vf(
-    host: Host, domain: DomainFacts, vf: HostdevSource, mac: str, *, pair_in: str | None = None, by: User
-) -> Change:
-    """Asks that a guest owns a VF; with `pair_in`, paired with a virtio card on the network of that name."""
-    locked = lock_host(host, by)
-    check_mac_is_free(locked, domain, mac)
-    action = vf_for(domain, vf, mac, pair_in=pair_in)
-    return request(locked, action, by=by, network=network_called(locked, pair_in or ""), domain=domain)
-
-
-def vf_for(
-    domain: DomainFacts, vf: HostdevSource, mac: str, *, pair_in: str | None = None
-) -> AttachInterface | AttachPair:
-    """The action that `give_vf` asks for. Raises ValidationError."""
-    ref = domain_ref(domain)
-    if pair_in is None:
-        return AttachInterface(domain=ref, interface=InterfaceSpec(source=vf, mac=mac))
-    return AttachPair(domain=ref, vf=vf, network=pair_in, mac=mac)
 
 
 def _checked_mac(mac: str) -> str:

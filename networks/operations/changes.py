@@ -11,15 +11,13 @@ from kvmpanel.broker import nudge
 from networks.events import record_change
 from networks.models import OPEN_STATES, Change, ChangeState, Network
 from networks.operations.networks import make_room, name_is_taken
-from networks.operations.request import check_mac_is_free, lock_host, request
+from networks.operations.request import lock_host, request
 from networks.refused import refused
 from networks.reports import remove_unmade_network
 from team.models import User
 from team.permissions import check_may_change
-from virtnet.actions import AttachInterface, DefineNetwork
+from virtnet.actions import DefineNetwork
 from virtnet.text import text
-from virtnet.vf_actions import SetVfAttributes
-from virtnet.vf_pair import AttachPair
 
 RETRIABLE = (
     ChangeState.REFUSED,
@@ -84,12 +82,6 @@ def retry_change(change: Change, *, by: User) -> Change:
                 make_room(locked, action.network.name)
                 Network.objects.filter(pk=action.network.uuid).update(removed_at=None)
             domain = locked.read_facts().domain(current.domain_uuid) if current.domain_uuid else None
-            if isinstance(action, AttachInterface) and domain is not None:
-                check_mac_is_free(locked, domain, action.interface.mac)
-            if isinstance(action, AttachPair) and domain is not None:
-                check_mac_is_free(locked, domain, action.mac)
-            if isinstance(action, SetVfAttributes) and action.attributes.mac is not None:
-                check_mac_is_free(locked, None, action.attributes.mac)
             return request(locked, action, by=by, network=current.network, domain=domain, retry_of=current)
     except IntegrityError as error:
         raise name_is_taken(change.host, change.network.name if change.network else "") from error

@@ -54,6 +54,7 @@ def request(
     retry_of: Change | None = None,
 ) -> Change:
     """The Change and its audit event. `host` comes from lock_host."""
+    _check_mac_is_free(host, domain, action.new_mac)
     _check_nothing_stands_before(host, action, network)
     facts = host.read_facts()
     if problems := action.problems(facts):
@@ -92,9 +93,12 @@ def _check_nothing_stands_before(host: Host, action: AnyAction, network: Network
         )
 
 
-def check_mac_is_free(host: Host, domain: DomainFacts | None, mac: str) -> None:
-    """domain: the guest whose card is to get it; None for a VF. What is on this very host the action itself checks."""
-    if sentence := holder(mac, other_than=(host, domain.uuid if domain else None)):
+def _check_mac_is_free(host: Host, domain: DomainFacts | None, mac: str | None) -> None:
+    """A MAC address is given once in the whole fleet: guests move, and LANs span hosts.
+
+    domain: the guest whose card is to get it; None for a VF. What is on this very host the action itself checks.
+    """
+    if mac is not None and (sentence := holder(mac, other_than=(host, domain.uuid if domain else None))):
         raise refused(sentence, text("Choose another MAC address."), field="mac")
 
 

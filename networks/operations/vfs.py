@@ -6,7 +6,7 @@ from django.db import transaction
 
 from hosts.models import Host
 from networks.models import Change
-from networks.operations.request import check_mac_is_free, lock_host, request
+from networks.operations.request import lock_host, request
 from team.models import User
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
@@ -20,8 +20,5 @@ def set_numvfs(host: Host, pf: str, numvfs: int, *, by: User) -> Change:
 
 @transaction.atomic
 def set_vf_attributes(host: Host, pf: str, vf: int, attributes: VfAttributes, *, by: User) -> Change:
-    """Asks for other attributes of one VF. Its MAC address, too, is given once in the whole fleet."""
-    locked = lock_host(host, by)
-    if attributes.mac is not None:
-        check_mac_is_free(locked, None, attributes.mac)
-    return request(locked, SetVfAttributes(pf=pf, vf=vf, attributes=attributes), by=by, network=None)
+    """Asks for other attributes of one VF."""
+    return request(lock_host(host, by), SetVfAttributes(pf=pf, vf=vf, attributes=attributes), by=by, network=None)

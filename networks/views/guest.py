@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django import forms
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,7 +11,6 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
 from kvmpanel.requests import PanelRequest
-from kvmpanel.translation import sentence_of
 from networks import operations
 from networks.card_forms import stock_filters
 from networks.cards import cards_of, second_card
@@ -21,6 +19,7 @@ from networks.models import Change
 from networks.offers import described, offers
 from networks.preview import preview, spec_of, spec_of_card
 from networks.protection import protections
+from networks.views.asking import ask
 from networks.views.change import listed
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
@@ -28,7 +27,6 @@ from virtnet import direct
 from virtnet.actions import AttachInterface, DetachInterface
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
 from virtnet.refs import DomainRef
-from virtnet.spec import Problem
 
 SECTION = "hosts"
 
@@ -70,32 +68,26 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
     facts, domain = find_guest(host, uuid)
     begin = {"mac": operations.free_mac(), "model": "virtio", "source": request.GET.get("source", "")}
     form = AttachForm(facts, request.POST or None, initial=begin)
-    seen = None
-    if request.method == "POST" and form.is_valid() and form.interface is not None:
-        seen = preview(AttachInterface(domain=guest_ref(domain), interface=form.interface), facts)
-        add_problems(form, seen.problems)
-        is_preview = request.POST.get("step") == "preview" or bool(request.htmx)
-        if form.is_valid() and not is_preview:
-            try:
-                change = operations.attach_interface(host, domain, form.interface, by=user)
-            except operations.OperationRefused as refused:
-                add_problems(form, refused.problems)
-            else:
-                return redirect("change", pk=change.pk)
+    action = None
+    if form.is_valid() and form.interface is not None:
+        action = AttachInterface(domain=guest_ref(domain), interface=form.interface)
     context = {
-        "section": SECTION,
         "host": host,
-        "facts": facts,
         "guest": domain,
-        "form": form,
         "networks": [(f"network:{network.name}", network, spec_of(network)) for network in facts.networks],
         "chosen": form["source"].value(),
         "stock": stock_filters(facts),
         **_links(facts, domain, form),
-        "preview": seen,
     }
-    template = "networks/attach.html#card" if request.htmx else "networks/attach.html"
-    return render(request, template, context)
+    return ask(
+        request,
+        "networks/attach.html",
+        form,
+        action,
+        facts,
+        lambda asked: operations.attach_interface(host, domain, asked.interface, by=user),
+        context,
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -156,8 +148,3 @@ def find_guest(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
 
 def guest_ref(domain: DomainFacts) -> DomainRef:
     return DomainRef(uuid=domain.uuid, name=domain.name)
-
-
-def add_problems(form: forms.Form, problems: list[Problem] | tuple[Problem, ...]) -> None:
-    for problem in problems:
-        form.add_error(problem.field if problem.field in form.fields else None, sentence_of(problem))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
 from kvmpanel.requests import PanelRequest
 from networks import operations
-from networks.models import Change, Network
-from networks.preview import preview
-from networks.vf_forms import NumvfsForm, ProblemForm, VfForm
+from networks.models import Network
+from networks.vf_forms import NumvfsForm, VfForm
+from networks.views.asking import ask
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet import sriov_needs
-from virtnet.action import Action
 from virtnet.facts import HostFacts
 from virtnet.link_facts import Link
-from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
 from virtnet.vf_ledger import ledger, pf_row
 
@@ -48,28 +43,28 @@ def sriov(request: PanelRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_numvfs(request: PanelRequest, name: str, pf: str) -> HttpResponse:
     """Another number of VFs. POST with `step=preview` only checks."""
-    host, facts, link = _load(request, name, pf)
+    host, user, facts, link = _load(request, name, pf)
     form = NumvfsForm(link, request.POST or None)
     action = None
     if form.is_valid():
         action = SetNumvfs(pf=link.name, numvfs=form.cleaned_data["numvfs"])
     elif not form.is_bound:
         action = SetNumvfs(pf=link.name, numvfs=link.numvfs or 0)
-    context = {"host": host, "facts": facts, "row": pf_row(facts, link)}
-    return _ask(
+    return ask(
         request,
         "networks/numvfs.html",
         form,
         action,
-        context,
-        lambda user: operations.set_numvfs(host, link.name, form.cleaned_data["numvfs"], by=user),
+        facts,
+        lambda asked: operations.set_numvfs(host, link.name, asked.numvfs, by=user),
+        {"host": host, "row": pf_row(facts, link)},
     )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_vf_attributes(request: PanelRequest, name: str, pf: str, vf: int) -> HttpResponse:
     """The attributes of one VF. POST with `step=preview` only checks."""
-    host, facts, link = _load(request, name, pf)
+    host, user, facts, link = _load(request, name, pf)
     row = next((row for row in pf_row(facts, link).rows if row.vf.index == vf), None)
     if row is None:
         raise Http404
@@ -77,44 +72,22 @@ def set_vf_attributes(request: PanelRequest, name: str, pf: str, vf: int) -> Htt
     action = None
     if form.is_valid() and form.attributes is not None:
         action = SetVfAttributes(pf=link.name, vf=vf, attributes=form.attributes)
-    context = {"host": host, "facts": facts, "pf": link, "row": row}
-    return _ask(
+    return ask(
         request,
         "networks/vf.html",
         form,
         action,
-        context,
-        lambda user: operations.set_vf_attributes(host, link.name, vf, form.attributes or VfAttributes(), by=user),
+        facts,
+        lambda asked: operations.set_vf_attributes(host, link.name, vf, asked.attributes, by=user),
+        {"host": host, "pf": link, "row": row},
     )
 
 
-def _load(request: PanelRequest, name: str, pf: str) -> tuple[Host, HostFacts, Link]:
+def _load(request: PanelRequest, name: str, pf: str) -> tuple[Host, User, HostFacts, Link]:
     host = get_object_or_404(visible(Host.objects.all(), request.user), name=name)
-    check_may_change(request.user)
+    user = check_may_change(request.user)
     facts = host.read_facts()
     link = facts.link(pf)
     if link is None or not link.totalvfs:
         raise Http404
-    return host, facts, link
-
-
-def _ask(
-    request: PanelRequest,
-    template: str,
-    form: ProblemForm,
-    action: Action | None,
-    context: dict[str, Any],
-    operate: Callable[[User], Change],
-) -> HttpResponse:
-    """The form with what stands in the way and the plan; with `step=ask`, the change."""
-    user = check_may_change(request.user)
-    seen = preview(action, context["facts"]) if action is not None else None
-    if form.is_bound and seen is not None:
-        form.add_problems(seen.problems)
-        if form.is_valid() and request.POST.get("step") != "preview" and not request.htmx:
-            try:
-                return redirect("change", pk=operate(user).pk)
-            except operations.OperationRefused as refused:
-                form.add_problems(refused.problems)
-    context |= {"section": SECTION, "form": form, "preview": seen}
-    return render(request, f"{template}#ask" if request.htmx else template, context)
+    return host, user, facts, link

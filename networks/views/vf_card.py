@@ -5,19 +5,19 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from kvmpanel.requests import PanelRequest
 from networks import operations
-from networks.preview import preview
+from networks.models import Change
 from networks.vf_forms import GiveVfForm
-from networks.views.guest import find_guest, load_host
+from networks.views.asking import ask
+from networks.views.guest import find_guest, guest_ref, load_host
 from team.permissions import check_may_change
 from virtnet import sriov_needs
+from virtnet.actions import AttachInterface
 from virtnet.vf_ledger import ledger
-
-SECTION = "hosts"
+from virtnet.vf_pair import AttachPair
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -28,25 +28,22 @@ def give_vf(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
     facts, domain = find_guest(host, uuid)
     begin = {"mac": operations.free_mac(), "vf": request.GET.get("vf", "")}
     form = GiveVfForm(facts, request.POST or None, initial=begin)
-    seen = None
-    if form.is_valid() and form.source is not None:
-        source, mac = form.source, form.cleaned_data["mac"]
-        seen = preview(operations.vf_for(domain, source, mac, pair_in=form.pair_in), facts)
-        form.add_problems(seen.problems)
-        if form.is_valid() and request.POST.get("step") != "preview" and not request.htmx:
-            try:
-                change = operations.give_vf(host, domain, source, mac, pair_in=form.pair_in, by=user)
-            except operations.OperationRefused as refused:
-                form.add_problems(refused.problems)
-            else:
-                return redirect("change", pk=change.pk)
     context = {
-        "section": SECTION,
         "host": host,
         "guest": domain,
-        "form": form,
         "free": [(pf.pf, row) for pf in ledger(facts) for row in pf.rows if row.is_free],
         "missing": sriov_needs.missing(facts),
-        "preview": seen,
     }
-    return render(request, "networks/give_vf.html#ask" if request.htmx else "networks/give_vf.html", context)
+
+    template, action = "networks/give_vf.html", form.action(guest_ref(domain))
+    if isinstance(action, AttachPair):
+
+        def pair(asked: AttachPair) -> Change:
+            return operations.attach_pair(host, domain, asked.vf, asked.network, asked.mac, by=user)
+
+        return ask(request, template, form, action, facts, pair, context)
+
+    def alone(asked: AttachInterface) -> Change:
+        return operations.attach_interface(host, domain, asked.interface, by=user)
+
+    return ask(request, template, form, action, facts, alone, context)

@@ -111,7 +111,7 @@ def test_a_preview_of_a_filter_shows_it_and_sends_nothing(operator_client: Clien
     page = Page(operator_client.post(FILTER, {**CLEAN, "step": "preview"}))
     assert "virsh update-device web card.xml --persistent" in page.words
     assert '<parameter name="IP" value="192.168.122.50" />' in page.text
-    assert Page(operator_client.post(FILTER, CLEAN, headers={"HX-Request": "true"})).tags[0][1]["id"] == "card"
+    assert Page(operator_client.post(FILTER, CLEAN, headers={"HX-Request": "true"})).tags[0][1]["id"] == "ask"
     assert not Change.objects.exists()
 
 
@@ -170,7 +170,7 @@ def test_a_preview_of_a_policy_shows_the_very_rules_and_sends_nothing(operator_c
     page = Page(operator_client.post(INBOUND, {**LISTED, "step": "preview"}))
     assert "nft -f kvmpanel-guests.nft" in page.words
     assert "ip saddr 10.0.0.0/8 tcp dport 8000-8100 accept" in page.words
-    assert Page(operator_client.post(INBOUND, LISTED, headers={"HX-Request": "true"})).tags[0][1]["id"] == "card"
+    assert Page(operator_client.post(INBOUND, LISTED, headers={"HX-Request": "true"})).tags[0][1]["id"] == "ask"
     assert not Change.objects.exists()
 
 

@@ -92,7 +92,7 @@ def test_a_preview_shows_the_card_and_sends_nothing(operator_client: Client, hos
     assert "virsh attach-device web card.xml --persistent" in page.words
     assert f'<mac address="{FREE}" />' in page.text
     by_typing = operator_client.post(ATTACH, {**typed, "step": "ask"}, headers={"HX-Request": "true"})
-    assert Page(by_typing).tags[0][1]["id"] == "card"
+    assert Page(by_typing).tags[0][1]["id"] == "ask"
     assert not Change.objects.exists()
 
 

@@ -15,6 +15,7 @@ from tests.panel.factories import DB_GUEST, WEB_GUEST, host_facts, make_host, we
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface
 from virtnet.facts import DomainFacts, HostFacts
+from virtnet.interface import InterfaceSpec
 from virtnet.link_facts import Link, Vf
 from virtnet.vf_card import HostdevSource
 from virtnet.vf_pair import AttachPair
@@ -118,10 +119,10 @@ def test_a_host_that_lacks_something_says_so_before(operator_client: Client) -> 
 def test_an_address_that_a_pair_is_getting_is_taken_over_the_fleet(operator: User, host: Host) -> None:
     other = make_host("kvm2", facts=with_vfs())
     db = with_vfs().domains[1]
-    operations.give_vf(other, db, HostdevSource(vf=VF1), FREE, pair_in="lab", by=operator)
-    somebody = db.model_copy(update={"uuid": WEB_GUEST})
+    operations.attach_pair(other, db, HostdevSource(vf=VF1), "lab", FREE, by=operator)
+    alone, somebody = InterfaceSpec(source=HostdevSource(vf=VF1), mac=FREE), db.model_copy(update={"uuid": WEB_GUEST})
     with pytest.raises(operations.OperationRefused, match=f"{FREE} is a card of db on kvm2 already"):
-        operations.give_vf(host, somebody, HostdevSource(vf=VF1), FREE, by=operator)
+        operations.attach_interface(host, somebody, alone, by=operator)
 
 
 def test_a_viewer_a_stranger_and_a_passer_by_cannot(
