@@ -33,7 +33,7 @@ lint:  ## ruff, djlint and the boundaries between the packages
 	.venv/bin/lint-imports
 
 types:  ## mypy --strict
-	.venv/bin/mypy virtnet kvmagent kvmpanel hosts networks audit team lab tests benchmarks
+	.venv/bin/mypy virtnet kvmagent kvmpanel pages hosts networks audit team lab tests benchmarks
 
 format:  ## let ruff format the code
 	.venv/bin/ruff format .

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from audit.forms import AuditFilter
 from audit.models import AuditEvent
-from kvmpanel.diff import diff
+from pages.diff import diff
 from team.permissions import check_may_look, visible
 
 SECTION = "audit"

@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from audit.models import Outcome
 from audit.record import record
+from hosts.broker import nudge
 from hosts.enrolment import TOKEN_MINUTES, Enrolment, EnrolmentRefused, enrol, hash_of
 from hosts.models import EnrolmentToken, Host, HostStatus
 from hosts.public_key import fingerprint as fingerprint_of
 from hosts.public_key import in_groups, public_key_from_text
-from kvmpanel.broker import nudge
 from team.models import User
 from team.permissions import check_may_change
 from virtnet.spec import Problem

@@ -14,9 +14,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from hosts.broker import NUDGE
 from hosts.enrolment import redis_user
 from hosts.models import Host, HostStatus
-from kvmpanel.broker import NUDGE
 from virtnet.channel import down_prefix, up_stream
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from hosts.enrolment import TOKEN_MINUTES
 from hosts.fleet import fleet, totals
 from hosts.forms import HostForm
 from hosts.models import Host, HostStatus
-from kvmpanel.requests import PanelRequest
-from kvmpanel.translation import sentence_of
+from pages.requests import PanelRequest
+from pages.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.surprises import surprises
 from virtnet.vf_ledger import ledger

@@ -16,7 +16,7 @@ ALLOWED_HOSTS = list(ENVIRONMENT.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(ENVIRONMENT.trusted_origins)
 
 INSTALLED_APPS = [
-    "kvmpanel",
+    "pages",
     "team",
     "audit",
     "hosts",
@@ -36,18 +36,18 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "kvmpanel.middleware.private_pages",
+    "pages.middleware.private_pages",
     "django.middleware.locale.LocaleMiddleware",  # before DatabaseAway, whose page is in the reader's language too
-    "kvmpanel.middleware.DatabaseAway",
+    "pages.middleware.DatabaseAway",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "kvmpanel.middleware.LoginRequired",
+    "pages.middleware.LoginRequired",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "kvmpanel.middleware.reader_time_zone",
+    "pages.middleware.reader_time_zone",
 ]
 
 ROOT_URLCONF = "kvmpanel.urls"

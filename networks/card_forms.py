@@ -9,9 +9,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
-from kvmpanel.translation import translated
 from networks.field_errors import sentence_of_error
 from networks.problem_form import ProblemForm
+from pages.translation import translated
 from virtnet.card_filter import STOCK, CardFilter
 from virtnet.facts import HostFacts, InterfaceFacts
 from virtnet.inbound import InboundPolicy, OpenPorts, read_ports

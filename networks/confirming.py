@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from audit.models import Outcome
-from kvmpanel.broker import nudge
+from hosts.broker import nudge
 from networks.events import record_change, was_decided
 from networks.models import Change, ChangeState, Verdict
 from networks.refused import OperationRefused, refused

@@ -8,12 +8,12 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
-from kvmpanel.templatetags.panel import mode_label
-from kvmpanel.translation import translated
 from networks.card_forms import FilterForm
 from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
 from networks.spec_form import form_field
+from networks.templatetags.networks import mode_label
+from pages.translation import translated
 from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts
 from virtnet.interface import DirectSource, InterfaceSpec, Model

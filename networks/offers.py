@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext
 
-from kvmpanel.translation import translated
+from pages.translation import translated
 from virtnet.facts import HostFacts
 from virtnet.link_facts import Link, Vf
 from virtnet.spec import Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kvmpanel.diff import DiffLine, diff
+from pages.diff import DiffLine, diff
 from virtnet.actions import Action
 from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts
 from virtnet.forecast import Forecast, forecast

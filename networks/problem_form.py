@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django import forms
 
-from kvmpanel.translation import sentence_of
+from pages.translation import sentence_of
 from virtnet.spec import Problem
 
 

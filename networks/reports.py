@@ -10,8 +10,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from audit.models import Outcome
+from hosts.broker import nudge
 from hosts.models import Host
-from kvmpanel.broker import nudge
 from networks.events import record_bad_report, record_change
 from networks.found import note_facts, note_networks
 from networks.models import Change, ChangeState, Network

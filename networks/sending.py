@@ -15,8 +15,8 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from redis import Redis
 
+from hosts.broker import host_connection
 from hosts.models import Host, HostStatus
-from kvmpanel.broker import host_connection
 from networks.confirming import note_told, to_be_told, verdict_of
 from networks.models import Change
 from networks.outbox import claim, expire_waiting, first_of_each_host, give_back, is_due, order_of

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from kvmpanel.translation import translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import Offers, described, offers
 from networks.problem_form import ProblemForm
+from pages.translation import translated
 from virtnet.facts import HostFacts
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef

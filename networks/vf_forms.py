@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from kvmpanel.translation import translated
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import described
 from networks.problem_form import ProblemForm
+from pages.translation import translated
 from virtnet.actions import AttachInterface
 from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress

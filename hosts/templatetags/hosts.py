@@ -6,7 +6,7 @@ from django import template
 from django.utils.safestring import SafeString
 
 from hosts.models import Host
-from kvmpanel.templatetags.panel import badge
+from pages.templatetags.panel import badge
 
 register = template.Library()
 

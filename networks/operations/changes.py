@@ -7,7 +7,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from audit.models import Outcome
-from kvmpanel.broker import nudge
+from hosts.broker import nudge
 from networks.events import record_change
 from networks.models import OPEN_STATES, Change, ChangeState, Network
 from networks.operations.networks import make_room, name_is_taken

@@ -9,8 +9,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.models import Outcome
+from hosts.broker import nudge
 from hosts.models import Host, HostStatus
-from kvmpanel.broker import nudge
 from networks.events import record_change
 from networks.mac_addresses import holder
 from networks.models import OPEN_STATES, Change, Network

@@ -8,11 +8,11 @@ from typing import TypeVar
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 
-from kvmpanel.requests import PanelRequest
 from networks.models import Change
 from networks.operations import OperationRefused
 from networks.preview import preview
 from networks.problem_form import ProblemForm
+from pages.requests import PanelRequest
 from virtnet.action import Action
 from virtnet.facts import HostFacts
 

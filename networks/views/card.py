@@ -8,12 +8,12 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_http_methods
 
 from hosts.models import Host
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.card_forms import PORT_LINES, FilterForm, InboundForm, filter_values, inbound_values, stock_filters
 from networks.protection import protection
 from networks.views.asking import ask
 from networks.views.guest import find_guest, guest_ref, load_host
+from pages.requests import PanelRequest
 from team.permissions import check_may_change
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter

@@ -15,14 +15,14 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 from pydantic import ValidationError
 
-from kvmpanel.diff import diff
-from kvmpanel.requests import PanelRequest
-from kvmpanel.translation import sentence_of
 from networks import operations
 from networks.forms import NOT_DONE, OPEN, ChangeFilter
 from networks.models import OPEN_STATES, Change, ChangeState
 from networks.preview import as_script
 from networks.window import window_of
+from pages.diff import diff
+from pages.requests import PanelRequest
+from pages.translation import sentence_of
 from team.models import User
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.plan import plan

@@ -10,7 +10,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.card_forms import stock_filters
 from networks.cards import cards_of, second_card
@@ -21,6 +20,7 @@ from networks.preview import preview, spec_of, spec_of_card
 from networks.protection import protections
 from networks.views.asking import ask
 from networks.views.change import listed
+from pages.requests import PanelRequest
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet import direct

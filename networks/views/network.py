@@ -14,11 +14,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.models import OPEN_STATES, Change, ChangeState, Network
 from networks.preview import preview, spec_of
 from networks.views.change import listed
+from pages.requests import PanelRequest
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet.actions import Action, DestroyNetwork, SetNetworkAutostart, StartNetwork, UndefineNetwork

@@ -9,12 +9,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.models import Network
 from networks.spec_form import NO_UUID, SpecForm, initial_of, spec_form
 from networks.views.asking import ask
 from networks.views.modes import one_of_each
+from pages.requests import PanelRequest
 from team.permissions import check_may_change, visible
 from virtnet.actions import DefineNetwork, UpdateNetwork
 from virtnet.modes import MODES

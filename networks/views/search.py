@@ -8,8 +8,8 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from hosts.models import Host
-from kvmpanel.requests import PanelRequest
 from networks.models import Network, VmInterface
+from pages.requests import PanelRequest
 from team.permissions import check_may_look, visible
 
 SECTION = "hosts"

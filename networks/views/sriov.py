@@ -7,11 +7,11 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from hosts.models import Host
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.models import Network
 from networks.vf_forms import NumvfsForm, VfForm
 from networks.views.asking import ask
+from pages.requests import PanelRequest
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet import sriov_needs

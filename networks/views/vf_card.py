@@ -7,12 +7,12 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.views.decorators.http import require_http_methods
 
-from kvmpanel.requests import PanelRequest
 from networks import operations
 from networks.models import Change
 from networks.vf_forms import GiveVfForm
 from networks.views.asking import ask
 from networks.views.guest import find_guest, guest_ref, load_host
+from pages.requests import PanelRequest
 from team.permissions import check_may_change
 from virtnet import sriov_needs
 from virtnet.actions import AttachInterface

@@ -9,8 +9,8 @@ from uuid import UUID
 from django.conf import settings
 from kombu import Connection
 
+from hosts.broker import host_connection
 from hosts.public_key import public_key_from_text
-from kvmpanel.broker import host_connection
 from tests.panel.factories import Agent
 from tests.redis_server import RedisServer
 from virtnet.channel import QUEUE, STREAM_FIELD, VERDICTS, down_prefix, up_stream

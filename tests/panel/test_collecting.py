@@ -13,8 +13,8 @@ from django.db import OperationalError
 from redis import RedisError
 
 from audit.models import AuditEvent
+from hosts.broker import redis_client
 from hosts.models import Host, HostStatus
-from kvmpanel.broker import redis_client
 from networks import operations
 from networks.collecting import Collector
 from networks.models import Change, ChangeState, Network

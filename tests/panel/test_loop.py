@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.db import InterfaceError, OperationalError
 
-from kvmpanel.loop import Loop
+from networks.loop import Loop
 
 AWAY = [
     redis.ConnectionError("gone"),
@@ -40,7 +40,7 @@ def test_it_goes_on_when_what_was_away_is_back_and_says_each_once(
     loop.run()
     assert calls == 6
     assert time.monotonic() - start < 2
-    messages = [record.getMessage() for record in caplog.records if record.name == "kvmpanel.loop"]
+    messages = [record.getMessage() for record in caplog.records if record.name == "networks.loop"]
     assert len(messages) == 2
     assert "is away" in messages[0]
     assert "back" in messages[1]

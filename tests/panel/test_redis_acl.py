@@ -16,9 +16,9 @@ from redis.exceptions import NoPermissionError, ResponseError
 from redis.retry import Retry
 
 from hosts import operations
+from hosts.broker import NUDGE
 from hosts.models import Host, HostStatus
 from hosts.redis_acl import WORKER_COMMANDS, RedisUsers
-from kvmpanel.broker import NUDGE
 from team.models import User
 from tests.panel.factories import make_host
 from tests.redis_server import DOWN_COMMANDS, RedisServer

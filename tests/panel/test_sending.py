@@ -14,8 +14,8 @@ from redis import RedisError
 
 from audit.models import AuditEvent, Outcome
 from hosts import operations as host_operations
+from hosts.broker import nudge, redis_client
 from hosts.models import Host, HostStatus
-from kvmpanel.broker import nudge, redis_client
 from networks import operations
 from networks.models import Change, ChangeState, Network
 from networks.reports import record_report

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils.translation import override
 from pytest_django import Settings
 
-from kvmpanel.translation import translated
+from pages.translation import translated
 from tests.catalogues import LOCALE, Entry, read_catalogue
 from tests.virtnet.samples import CASES
 from virtnet.modes import MODES
@@ -22,7 +22,7 @@ from virtnet.text import Text
 
 ROOT = LOCALE.parent
 VIETNAMESE = LOCALE / "vi/LC_MESSAGES/django.po"
-SOURCES = ("virtnet", "kvmagent", "kvmpanel", "hosts", "networks", "audit", "team", "templates")
+SOURCES = ("virtnet", "kvmagent", "kvmpanel", "pages", "hosts", "networks", "audit", "team", "templates")
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
 
 

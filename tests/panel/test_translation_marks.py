@@ -13,7 +13,7 @@ from tests.catalogues import LOCALE
 
 ROOT = LOCALE.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-PACKAGES = ("virtnet", "kvmagent", "kvmpanel", "hosts", "networks", "audit", "team")
+PACKAGES = ("virtnet", "kvmagent", "kvmpanel", "pages", "hosts", "networks", "audit", "team")
 
 # Names and units, the same in every language
 NAMES = {"kvmpanel", "kvmagent", "libvirt", "QEMU", "MTU", "UUID", "Mbit", "s", "Wi", "Fi"}

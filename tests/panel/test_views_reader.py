@@ -13,7 +13,7 @@ from audit.models import AuditEvent, Outcome
 from audit.record import record
 from hosts.models import Host
 from kvmpanel.environment import BASE_DIR
-from kvmpanel.translation import translated
+from pages.translation import translated
 from tests.panel.pages import Page
 from virtnet.text import Text, text
 
@@ -104,7 +104,7 @@ def test_a_sentence_is_formatted_once() -> None:
 
 
 def test_a_line_of_the_catalogue_that_does_not_fit_falls_back_to_english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kvmpanel.translation.gettext", lambda message: "%(other)s %d")
+    monkeypatch.setattr("pages.translation.gettext", lambda message: "%(other)s %d")
     assert translated(Text(message="%(name)s is busy.", values={"name": "eth0"})) == "eth0 is busy."
 
 

@@ -108,7 +108,7 @@ def _comparisons_of_mode(path: Path) -> list[int]:
 
 
 def test_nothing_else_asks_which_mode_it_is() -> None:
-    packages = ("virtnet", "kvmagent", "kvmpanel", "hosts", "networks", "audit", "team")
+    packages = ("virtnet", "kvmagent", "kvmpanel", "pages", "hosts", "networks", "audit", "team")
     sources = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
     assert len(sources) > 20
     elsewhere = [path for path in sources if path.parent != Path(virtnet.modes.__file__).parent]

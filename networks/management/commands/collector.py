@@ -7,9 +7,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from kvmpanel.broker import redis_client
-from kvmpanel.loop import Loop
+from hosts.broker import redis_client
 from networks.collecting import Collector
+from networks.loop import Loop
 
 WAIT_SECONDS = 1.0
 

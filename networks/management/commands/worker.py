@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from hosts.broker import NUDGE, redis_client
 from hosts.redis_acl import RedisUsers
-from kvmpanel.broker import NUDGE, redis_client
-from kvmpanel.loop import Loop
+from networks.loop import Loop
 from networks.sending import Pipe, Sender
 from networks.signing import Signer, UnusableKey, load_signer
 

@@ -1,0 +1,1 @@
+"""What every page of the panel has: its tags, the middleware around it, the reader's language."""
