@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import checks, hops, network_xml, suggestions, surprises
+from virtnet import checks, hops, network_xml, served, suggestions, surprises
 from virtnet.facts import HostFacts
 from virtnet.firewall import NetworkRules
 from virtnet.host import Host
@@ -86,11 +86,7 @@ class Nat(NetworkSpec):
         return network_xml.forward_mode(network) == "nat"
 
     def problems(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        return [
-            *checks.name_is_taken(facts, ref),
-            *checks.bridge_is_taken(facts, ref, self.bridge),
-            *checks.subnet_overlaps(facts, ref, self.gateway.network, field="gateway"),
-        ]
+        return served.problems(facts, ref, self.bridge, self.gateway, field="gateway")
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
         return [
@@ -121,17 +117,10 @@ class Nat(NetworkSpec):
         return NetworkRules(bridge=self.bridge, subnet=self.gateway.network, masquerade=True)
 
     def apply(self, host: Host, ref: NetworkRef) -> None:
-        host.define_network(ref, self.libvirt_xml(ref))
-        host.set_autostart(ref, True)
-        # Before the bridge is there, so that no packet passes without the rules.
-        host.load_firewall(ref, self.firewall_rules())
-        host.start_network(ref)
+        served.apply(host, ref, self.libvirt_xml(ref), self.firewall_rules())
 
     def update(self, host: Host, ref: NetworkRef) -> None:
-        host.load_firewall(ref, self.firewall_rules())
-        host.update_network(ref, self.libvirt_xml(ref))
+        served.update(host, ref, self.libvirt_xml(ref), self.firewall_rules())
 
     def remove(self, host: Host, ref: NetworkRef) -> None:
-        host.destroy_network(ref)
-        host.undefine_network(ref)
-        host.load_firewall(ref, None)
+        served.remove(host, ref)
