@@ -21,6 +21,7 @@ from audit.models import Outcome
 from audit.record import record, recorded_lately
 from hosts.models import EnrolmentToken, Host, HostStatus
 from hosts.public_key import fingerprint, public_key_from_text
+from team.models import User
 
 TOKEN_MINUTES = 15
 WRONG_TOKENS = 10  # from one address …
@@ -77,7 +78,7 @@ def enrol(token: str, public_key: str, hostname: str) -> Enrolment:
     """
     key = public_key_from_text(public_key)
     panel_key = settings.ENVIRONMENT.signing_public_key.read_text().strip()
-    host = _use(token)
+    host, made_by = _use(token)
     password = secrets.token_urlsafe(32)
     host.public_key = public_key
     host.redis_password_sha256 = hash_of(password)
@@ -91,7 +92,7 @@ def enrol(token: str, public_key: str, hostname: str) -> Enrolment:
     record(
         "enrol-host",
         Outcome.DONE,
-        by=None,
+        by=made_by,
         host=(host.pk, host.name),
         object_type="host",
         object_id=host.pk,
@@ -107,13 +108,17 @@ def enrol(token: str, public_key: str, hostname: str) -> Enrolment:
     )
 
 
-def _use(token: str) -> Host:
-    """The token's host, locked. Compare-and-set in the database: of two agents with one token, one gets through."""
+def _use(token: str) -> tuple[Host, User]:
+    """The token's host, locked, and who made the token.
+
+    Compare-and-set in the database: of two agents with one token, one gets through.
+    """
     now = timezone.now()
     good = EnrolmentToken.objects.filter(sha256=hash_of(token), used_at=None, expires_at__gt=now)
     if good.update(used_at=now) != 1:
         raise EnrolmentRefused(_REFUSAL)
-    return Host.objects.select_for_update().get(enrolment_tokens__sha256=hash_of(token))
+    used = EnrolmentToken.objects.select_related("created_by").get(sha256=hash_of(token))
+    return Host.objects.select_for_update().get(pk=used.host_id), used.created_by
 
 
 def redis_user(host: UUID) -> str:
