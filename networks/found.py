@@ -1,4 +1,4 @@
-"""Rows that follow what a host found: its networks, and the cards of its guests."""
+"""Rows that follow what a host found: its networks, its guests and their cards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from hosts.models import Host
-from networks.models import OPEN_STATES, Change, Network, VfMac, VmInterface
+from networks.models import OPEN_STATES, Change, Guest, Network, VfMac, VmInterface
 from virtnet.facts import HostFacts, NetworkFacts
 from virtnet.modes import spec_adapter
 from virtnet.vf_ledger import ledger
@@ -27,7 +27,7 @@ def note_facts(host: Host, facts: HostFacts, at: datetime) -> None:
     host.keep_facts(facts, at)
     if facts.libvirt_error is None:  # else nothing is known about networks and guests, so nothing is gone either
         note_networks(host, facts)
-        _note_interfaces(host, facts)
+        _note_guests(host, facts)
         _note_vf_macs(host, facts)
 
 
@@ -100,7 +100,9 @@ def _spec_in(network: NetworkFacts) -> dict[str, Any] | None:
         return None  # of a newer panel, or written by hand: shown as foreign
 
 
-def _note_interfaces(host: Host, facts: HostFacts) -> None:
+def _note_guests(host: Host, facts: HostFacts) -> None:
+    Guest.objects.filter(host=host).delete()
+    Guest.objects.bulk_create(Guest(host=host, uuid=domain.uuid, name=domain.name) for domain in facts.domains)
     VmInterface.objects.filter(host=host).delete()
     VmInterface.objects.bulk_create(
         VmInterface(

@@ -81,6 +81,20 @@ class Network(models.Model):
             return None
 
 
+class Guest(models.Model):
+    """A guest as it was last found: kept as rows to find it over the fleet, also while it has no card."""
+
+    host = models.ForeignKey(Host, on_delete=models.CASCADE, related_name="guests")
+    uuid = models.UUIDField()
+    name = models.CharField(max_length=1024)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.host}"
+
+
 class VmInterface(models.Model):
     """A guest's card as it was last found: kept as rows to find a MAC address or a network's guests over the fleet."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from hosts.models import Host
-from networks.models import Network, VmInterface
+from networks.models import Guest, Network, VmInterface
 from pages.requests import PanelRequest
-from team.permissions import check_may_look, visible
+from team.permissions import check_may_look, visible_of_each
 
 SECTION = "hosts"
 LONGEST = 200
@@ -24,10 +24,14 @@ def search(request: PanelRequest) -> HttpResponse:
     term = request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
     context: dict[str, object] = {"section": SECTION, "term": term, "most": MOST}
     if term:
-        hosts = visible(Host.objects.defer("facts").filter(name__icontains=term), request.user)
-        networks = visible(_networks(term), request.user)
-        cards = visible(_cards(term), request.user)
-        context |= {"hosts": hosts[:MOST], "networks": networks[:MOST], "cards": cards[:MOST]}
+        kinds = {
+            "hosts": Host.objects.defer("facts").filter(name__icontains=term),
+            "networks": _networks(term),
+            "cards": _cards(term),
+            "without": _guests_without_a_card(term),
+        }
+        found = visible_of_each(kinds, request.user)
+        context |= {kind: rows[:MOST] for kind, rows in found.items()}
     return render(request, "networks/search.html", context)
 
 
@@ -41,3 +45,9 @@ def _cards(term: str) -> QuerySet[VmInterface]:
         Q(domain_name__icontains=term) | Q(mac__icontains=term.replace("-", ":")) | Q(facts__addresses__icontains=term)
     )
     return VmInterface.objects.filter(about).select_related("host").defer("host__facts")
+
+
+def _guests_without_a_card(term: str) -> QuerySet[Guest]:
+    cards = VmInterface.objects.filter(host=OuterRef("host"), domain_uuid=OuterRef("uuid"))
+    named = Guest.objects.filter(~Exists(cards), name__icontains=term)
+    return named.select_related("host").defer("host__facts")

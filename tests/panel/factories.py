@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from hosts.models import Host, HostStatus
 from hosts.public_key import fingerprint
-from networks.models import Change, ChangeState, Network, VmInterface
+from networks.models import Change, ChangeState, Guest, Network, VmInterface
 from virtnet.envelope import seal
 from virtnet.facts import (
     DomainFacts,
@@ -230,6 +230,7 @@ def _rows_of(host: Host, facts: HostFacts) -> None:
             facts=network.model_dump(mode="json"),
         )
     for domain in facts.domains:
+        Guest.objects.create(host=host, uuid=domain.uuid, name=domain.name)
         for card in domain.interfaces:
             VmInterface.objects.create(
                 host=host,

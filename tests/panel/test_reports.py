@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from audit.models import AuditEvent, Outcome
 from hosts.models import Host, HostStatus
 from networks import operations
-from networks.models import Change, ChangeState, Network, VmInterface
+from networks.models import Change, ChangeState, Guest, Network, VmInterface
 from networks.reports import ReportRefused, expire, record_report
 from team.models import User
 from tests.panel.factories import (
@@ -321,10 +321,12 @@ def test_one_found_under_the_name_of_a_network_on_its_way_waits_for_its_end(
     assert Network.objects.get(name="office", removed_at=None).uuid == rival.uuid
 
 
-def test_cards_of_guests_are_kept_as_rows(host: Host, agent: Agent) -> None:
+def test_guests_and_their_cards_are_kept_as_rows(host: Host, agent: Agent) -> None:
     send_facts(host, agent, host_facts(domains=(web_guest("lab"),)))
     assert VmInterface.objects.get(host=host).network_name == "lab"
+    assert Guest.objects.get(host=host).name == "web"
     send_facts(host, agent, host_facts(domains=()))
+    assert not Guest.objects.filter(host=host).exists()
     assert not VmInterface.objects.filter(host=host).exists()
 
 

@@ -8,7 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from hosts.models import Host
 from networks.models import Network, VmInterface
-from tests.panel.factories import WEB_GUEST, WEB_MAC, make_host
+from tests.panel.factories import WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
 from tests.panel.pages import Page
 
 GUEST = f"/hosts/kvm1/guests/{WEB_GUEST}/"
@@ -19,6 +19,14 @@ def test_a_guest_is_found_by_its_name_mac_or_ip_address(viewer_client: Client, h
     page = Page(viewer_client.get("/search/", {"q": term}))
     assert GUEST in page.links
     assert f"web kvm1 default {WEB_MAC} 192.168.122.50" in page.words
+
+
+def test_a_guest_without_a_card_is_found_by_its_name(viewer_client: Client) -> None:
+    bare = web_guest().model_copy(update={"interfaces": ()})
+    make_host("kvm1", facts=host_facts(domains=(bare,)))
+    page = Page(viewer_client.get("/search/?q=we"))
+    assert GUEST in page.links
+    assert "Guests without a card 1 Guest Host web kvm1" in page.words
 
 
 def test_a_network_and_a_host_are_found_by_a_part_of_their_names(viewer_client: Client, host: Host) -> None:
@@ -50,7 +58,7 @@ def test_a_hundred_hosts_take_as_many_queries_as_one(
 ) -> None:
     for number in range(100):
         make_host(f"kvm{number:03}")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         page = Page(viewer_client.get("/search/?q=web"))
     assert "Guests' cards 50+" in page.words
 
