@@ -31,7 +31,7 @@ def test_in_and_out_again_loses_no_packet_and_leaves_no_trace(host: CabledHost) 
     before = host.snapshot()
     runs = 100 if SOAK else 5
     with host.probe() as probes:
-        told = host.change("loop", "--runs", str(runs))
+        told = [one for _ in range(runs // 5) for one in host.change("loop", "--runs", "5")]
     assert [one["outcome"] for one in told] == ["applied"] * (2 * runs)
     print(f"{probes.lost} of {probes.sent} probes lost in {runs} moves in and {runs} out")
     assert probes.sent > 50 * runs
