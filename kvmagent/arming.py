@@ -183,11 +183,20 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _is_under_systemd() -> bool:
-    """And in its network namespace: a unit would look after the machine's links, not after those of a container."""
-    if not Path("/run/systemd/system").is_dir() or shutil.which("systemd-run") is None:
-        return False
+    return (
+        Path("/run/systemd/system").is_dir()
+        and shutil.which("systemd-run") is not None
+        and is_in_the_machine_s_namespace()
+    )
+
+
+def is_in_the_machine_s_namespace() -> bool:
+    """Else a unit would look after the machine's links, not after those of a container."""
     try:
         return os.stat("/proc/thread-self/ns/net").st_ino == os.stat("/proc/1/ns/net").st_ino
+    except PermissionError:
+        # With kvmagent.service's few capabilities root may not look at init. A unit's processes are where init is.
+        return "INVOCATION_ID" in os.environ
     except OSError:
         return False
 

@@ -85,10 +85,18 @@ def carry_out(steps: list[Step]) -> list[str]:
 
 
 def write_whole(path: Path, content: object) -> None:
-    """JSON, there whole or not at all."""
+    """JSON, there whole or not at all, also after a power cut."""
     new = path.with_name(f"{path.name}.new")
-    new.write_text(json.dumps(content))
+    with new.open("w") as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
     new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def _run(command: list[str], text: str = "") -> list[str]:

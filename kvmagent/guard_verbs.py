@@ -56,13 +56,18 @@ class GuardVerbs:
         self, names: tuple[str, ...], asks: Asks, new: tuple[str, ...], network: NetworkRef | None, *, mute: int = 0
     ) -> None:
         former, state, _ = arming.find()
-        if former is not None and former.owner == self._confirmation.owner:
-            self._go_on(former, state)
+        ours = former if former is not None and former.owner == self._confirmation.owner else None
+        if ours is not None and (state != "kept" or ours.of_this_boot):
+            self._go_on(ours, state)
             return
         facts = self._read_facts()
         risk = guarding.why_risky(facts, names, network)
         if risk is None:
+            if ours is not None:
+                self._go_on(ours, state)
             return
+        # Kept, but the power was cut before it was on the disk: armed and made once more. What was decided is about the
+        # order: the panel says it again.
         touched = guarding.touched(facts, (*names, *new))
         verb = verbs.arm_guard(touched, risk)
         with self._steps.doing(verb):

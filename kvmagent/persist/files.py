@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from virtnet.persist.marked import without_marks
 
 # NetworkManager and netplan refuse or warn of what others may read: passwords stand in such files.
 NEW_MODE = 0o600
-READABLE = ("/etc/systemd/", "/etc/network/", "/etc/sysctl.d/")  # networkd reads as a user of its own
+READABLE = ("/etc/systemd/", "/run/systemd/", "/etc/network/", "/etc/sysctl.d/")  # networkd reads as a user of its own
 
 
 def write(changes: Iterable[FileChange]) -> None:
@@ -48,15 +47,29 @@ def _put(path: Path, content: str | None) -> None:
         if path.parent.name.endswith(".network.d") and not any(path.parent.iterdir()):
             path.parent.rmdir()  # made for our drop-in
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     mode = path.stat().st_mode & 0o7777 if path.exists() else _new_mode(path)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".kvmpanel-", delete=False) as file:
+    # Always of the same name, which no owner reads: what a power cut left of it the next try writes over.
+    draft = path.with_name(f".{path.name}.kvmpanel")
+    draft.unlink(missing_ok=True)
+    with open(draft, "x", opener=_for_root_alone) as file:
         file.write(content)
         file.flush()
         os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    draft.replace(path)
     _sync(path.parent)
+
+
+def _for_root_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, NEW_MODE)
+
+
+def _make_directory(path: Path) -> None:
+    """Also what is above it. The agent's umask would hide it from the owner."""
+    for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        missing.mkdir()
+        missing.chmod(0o755)
 
 
 def _new_mode(path: Path) -> int:

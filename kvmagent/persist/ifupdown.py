@@ -74,17 +74,22 @@ def take_back(bridge: str, uplink: LinkConfiguration) -> None:
 
 def _files() -> Iterator[ConfigurationFile]:
     main = read_file(Path(MAIN))
-    if main is None:
-        return
-    yield main
-    for stanza in stanzas(main.text):
+    return _with_sourced(main, set()) if main is not None else iter(())
+
+
+def _with_sourced(file: ConfigurationFile, seen: set[str]) -> Iterator[ConfigurationFile]:
+    """The file, and those that it has ifupdown read, each once."""
+    seen.add(file.path)
+    yield file
+    for stanza in stanzas(file.text):
         for pattern in stanza.words[1:] if stanza.words[0].startswith("source") else []:
-            whole = str(Path(MAIN).parent / pattern)
+            whole = str(Path(file.path).parent / pattern)
             if stanza.words[0] == "source-directory":
                 whole += "/*"
-            for path in sorted(glob.glob(whole)):
-                found = read_file(Path(path))
-                yield from [found] if found is not None else []
+            for path in sorted(str(Path(one).resolve()) for one in glob.glob(whole)):
+                found = read_file(Path(path)) if path not in seen else None
+                if found is not None:
+                    yield from _with_sourced(found, seen)
 
 
 def _client(link: str) -> DhcpClient | None:

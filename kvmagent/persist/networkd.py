@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from kvmagent.persist import files
 from kvmagent.persist.owners import Link, ask, read_file
-from virtnet.configuration import ConfigurationFile, DhcpClient, LinkConfiguration
+from virtnet.configuration import ConfigurationFile, DhcpClient, FileChange, LinkConfiguration
 from virtnet.persist.networkd import FIRST
 
 UNIT = Path("/run/systemd/units/invocation:systemd-networkd.service")  # there while it runs
@@ -28,8 +29,8 @@ def read(link: Link) -> LinkConfiguration | None:
     if not is_here() or not path or state.get("ADMIN_STATE") == "unmanaged":
         return None
     paths = [path, *state.get("NETWORK_FILE_DROPINS", "").split()]
-    files = [file for path in paths if (file := read_file(Path(path))) is not None]
-    dhcp = any(_asks_dhcp(file) for file in files)
+    found = [file for path in paths if (file := read_file(Path(path))) is not None]
+    dhcp = any(_asks_dhcp(file) for file in found)
     lease = _variables(RUN / "leases" / str(link.index))
     client: DhcpClient | None = "networkd" if dhcp else None
     client_id = lease.get("CLIENTID", "").lower()
@@ -40,7 +41,7 @@ def read(link: Link) -> LinkConfiguration | None:
         dhcp=dhcp,
         client=client,
         client_id=client_id if client_id.startswith("ff") else "",
-        files=tuple(files),
+        files=tuple(found),
     )
 
 
@@ -68,10 +69,8 @@ def take_back(bridge: str, uplink: LinkConfiguration, name: str = "") -> None:
 
 def _reload(*names: str) -> None:
     """names: of the .network files that get a drop-in until the next start."""
-    for name in names:
-        keep = Path(f"/run/systemd/network/{name}.d/kvmpanel-keep.conf")
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        keep.write_text(KEEP)
+    keep = "/run/systemd/network/{}.d/kvmpanel-keep.conf"
+    files.write(FileChange(path=keep.format(name), after=KEEP) for name in names)
     ask(["networkctl", "reload"])
 
 

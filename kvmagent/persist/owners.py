@@ -44,7 +44,10 @@ def ask(command: list[str], timeout: float = 30) -> str:
     # netplan is Python too, with modules of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
+        # netplan's files are for networkd to read, which is a user of its own; the agent's umask lets nobody else read.
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, check=False, env=environment, umask=0o022
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OwnerFailed(text("%(command)s: %(error)s", command=" ".join(command), error=error)) from error
     if done.returncode != 0:

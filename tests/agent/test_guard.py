@@ -6,6 +6,7 @@ Rows 1, 3 and 4 of the reliability figures: killed at each point, broken changes
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pyroute2
 import pytest
 
+import kvmagent
 from kvmagent.arming import confirm_seconds
 from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 from tests.agent.change import FAULTS, KINDS, ask
@@ -150,6 +152,19 @@ def test_an_agent_that_comes_too_late_finds_the_old_network_and_says_so(host: Ca
     assert host.differences(before) == []
 
 
+def test_what_was_kept_and_lost_in_a_power_cut_is_armed_and_made_once_more(patient: CabledHost) -> None:
+    host = patient
+    guard = host.state / "guard"
+    assert host.outcome("make", "--owner", "the order") == "applied"
+    made, kept = host.snapshot(), {name: (guard / name).read_text() for name in ("plan.json", "outcome.json")}
+    assert host.outcome("remove") == "applied"
+    for name, text in kept.items():  # as the disk has them after the next start: the bridge was not written yet
+        (guard / name).write_text(re.sub('"boot": "[^"]*"', '"boot": "the one before"', text))
+    assert host.outcome("make", "--owner", "the order") == "applied"
+    assert host.differences(made) == []
+    assert host.guard_outcome() == "kept"
+
+
 def test_one_change_is_armed_at_a_time(patient: CabledHost) -> None:
     host = patient
     assert host.change("make", "--kill", "9", "--owner", "the first") == []
@@ -162,6 +177,25 @@ def test_a_bridge_that_speaks_stp_gets_a_window_longer_than_its_silence(monkeypa
     monkeypatch.setenv("KVMAGENT_CONFIRM_SECONDS", "3")
     assert window(confirm_seconds(), mute=silence) >= 1.5 * silence
     assert window(confirm_seconds(), mute=0) == 3
+
+
+@pytest.mark.parametrize(("unit", "is_there"), [("of systemd", True), ("", False)])
+def test_with_the_few_capabilities_of_its_unit_the_agent_still_has_systemd_start_the_guard(
+    unit: str, is_there: bool
+) -> None:
+    needs_root()
+    (few,) = re.findall("CapabilityBoundingSet=(.*)", (Path(kvmagent.__file__).parent / "kvmagent.service").read_text())
+    kept = ",".join(f"+{name.removeprefix('CAP_').lower()}" for name in few.split())
+    asks = "from kvmagent.arming import is_in_the_machine_s_namespace as is_there; print(is_there())"
+    environment = {name: value for name, value in os.environ.items() if name != "INVOCATION_ID"}
+    done = subprocess.run(
+        ["setpriv", f"--bounding-set=-all,{kept}", sys.executable, "-c", asks],
+        env=environment | ({"INVOCATION_ID": unit} if unit else {}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(is_there)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from kvmagent.persist import files, ifupdown
+from kvmagent.persist import files, ifupdown, owners
 from kvmagent.persist.configuration import masked
 from kvmagent.persist.owners import Link
 from virtnet.configuration import FileChange
@@ -85,12 +86,31 @@ def test_ifupdown_s_files_are_read_in_its_order(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "more").mkdir()
     main.write_text("source interfaces.d/*\nauto lo\nsource-directory more\n")
     (tmp_path / "interfaces.d" / "b").write_text("iface eth1 inet manual\n")
-    (tmp_path / "interfaces.d" / "a").write_text("iface eth0 inet dhcp\n")
+    (tmp_path / "interfaces.d" / "a").write_text(f"iface eth0 inet dhcp\nsource {main}\nsource ../more/d\n")
     (tmp_path / "more" / "c").write_text("iface eth2 inet manual\n")
+    (tmp_path / "more" / "d").write_text("iface eth3 inet manual\n")
     monkeypatch.setattr(ifupdown, "MAIN", str(main))
     found = ifupdown.read(Link("eth0", 2, ""))
     assert found is not None
-    assert [Path(file.path).name for file in found.files] == ["interfaces", "a", "b", "c"]
+    assert [Path(file.path).name for file in found.files] == ["interfaces", "a", "d", "b", "c"]
     assert found.dhcp
     assert found.client is None  # no dhclient runs for it
     assert ifupdown.read(Link("eth7", 3, "")) is None
+
+
+def test_an_agent_that_lets_nobody_else_read_still_writes_what_the_owner_reads(tmp_path: Path) -> None:
+    former = os.umask(0o077)  # kvmagent.service has it
+    try:
+        made = tmp_path / "systemd" / "network"
+        files.write([FileChange(path=str(made / "br0.network.d" / "keep.conf"), after="[Network]\n")])
+        assert owners.ask(["sh", "-c", f"umask; : >{tmp_path}/generated"]).strip() == "0022"
+    finally:
+        os.umask(former)
+    assert [one.stat().st_mode & 0o777 for one in (tmp_path / "systemd", made, made / "br0.network.d")] == [0o755] * 3
+    assert (tmp_path / "generated").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_a_power_cut_left_of_a_file_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / ".interfaces.kvmpanel").write_text("auto b")
+    files.write([FileChange(path=str(tmp_path / "interfaces"), after="auto br0\n")])
+    assert [one.name for one in tmp_path.iterdir()] == ["interfaces"]

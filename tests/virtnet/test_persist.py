@@ -74,7 +74,7 @@ DEBIAN = """
 
 def test_ifupdown_moves_the_stanzas_to_the_bridge_and_comments_the_uplink_s_out() -> None:
     found = changes("ifupdown", {"/etc/network/interfaces": DEBIAN})
-    ours = found["/etc/network/interfaces.d/kvmpanel-br0"]
+    ours = found["/etc/network/kvmpanel-br0"]
     assert ours.before is None
     assert ours.after == HEADER + plain(
         f"""
@@ -112,27 +112,30 @@ def test_ifupdown_moves_the_stanzas_to_the_bridge_and_comments_the_uplink_s_out(
         #kvmpanel:br0# \tup ip route add 10.9.0.0/16 via 10.0.0.2 dev eth0
         #kvmpanel:br0# iface eth0 inet6 static
         #kvmpanel:br0# \taddress 2001:db8::5/64
+        #kvmpanel:br0# added
+        source /etc/network/kvmpanel-br0
+        #kvmpanel:br0# end
         """
     )
     assert without_marks(main.after, "br0") == main.before
 
 
 @pytest.mark.parametrize(
-    ("text", "source"),
+    "text",
     [
-        ("auto lo eth0 eth1\niface eth0 inet dhcp\n", True),
-        ("auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet \\\n   static\n  address 10.0.0.5/24", True),
-        ("source-directory interfaces.d\nauto eth0\niface eth0 inet manual\n", False),
-        ("source interfaces.d/kvm*\nno-auto-down eth0\nallow-hotplug eth0\niface eth0 inet manual\n", False),
+        "auto lo eth0 eth1\niface eth0 inet dhcp\n",
+        "auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet \\\n   static\n  address 10.0.0.5/24",
+        "source-directory interfaces.d\nauto eth0\niface eth0 inet manual\n",
+        "source interfaces.d/*\nno-auto-down eth0\nallow-hotplug eth0\niface eth0 inet manual\n",
     ],
-    ids=["a list of links", "no newline at the end", "source-directory", "a pattern of source"],
+    ids=["a list of links", "no newline at the end", "source-directory", "source"],
 )
-def test_ifupdown_s_main_file_is_as_before_once_our_marks_are_taken_out(text: str, source: bool) -> None:
+def test_ifupdown_s_main_file_is_as_before_once_our_marks_are_taken_out(text: str) -> None:
     files = {"/etc/network/interfaces": text}
     main = changes("ifupdown", files, client="dhclient")["/etc/network/interfaces"]
     assert main.after is not None
     assert without_marks(main.after, "br0") == text
-    assert ("source /etc/network/interfaces.d/kvmpanel-br0" in main.after.splitlines()) == source
+    assert main.after.splitlines().count("source /etc/network/kvmpanel-br0") == 1
 
 
 def test_ifupdown_keeps_the_other_links_of_a_line() -> None:
@@ -148,8 +151,21 @@ def test_ifupdown_finds_the_stanzas_in_a_file_beside_the_main_one() -> None:
         "/etc/network/interfaces.d/eth0": "auto eth0\niface eth0 inet static\n  address 10.0.0.5/24\n",
     }
     found = changes("ifupdown", files)
-    assert list(found) == ["/etc/network/interfaces.d/kvmpanel-br0", "/etc/network/interfaces.d/eth0"]
-    assert "    address 10.0.0.5/24\n" in (found["/etc/network/interfaces.d/kvmpanel-br0"].after or "")
+    assert list(found) == ["/etc/network/kvmpanel-br0", "/etc/network/interfaces.d/eth0"]
+    assert "    address 10.0.0.5/24\n" in (found["/etc/network/kvmpanel-br0"].after or "")
+
+
+def test_ifupdown_goes_from_the_uplink_to_the_bridge_by_the_write_of_one_file() -> None:
+    files = {
+        "/etc/network/interfaces": "auto eth0\nsource /etc/network/interfaces.d/*\n",
+        "/etc/network/interfaces.d/eth0": "iface eth0 inet static\n  address 10.0.0.5/24\n",
+    }
+    ours, that_one, other = changes("ifupdown", files).values()
+    assert ours.before is None
+    assert "source" not in (other.after or "").replace("source /etc/network/interfaces.d/*", "")
+    assert that_one.path == "/etc/network/interfaces.d/eth0"
+    assert "#kvmpanel:br0# iface eth0 inet static" in (that_one.after or "")
+    assert f"source {ours.path}" in (that_one.after or "")
 
 
 @pytest.mark.parametrize(
@@ -176,8 +192,9 @@ def test_ifupdown_leaves_cloud_init_its_file() -> None:
 def test_ifupdown_makes_a_bridge_without_an_uplink() -> None:
     alone = LastingBridge("br1")
     found = changes("ifupdown", {"/etc/network/interfaces": "source interfaces.d/*\n"}, alone)
-    assert list(found) == ["/etc/network/interfaces.d/kvmpanel-br1"]
-    assert (found["/etc/network/interfaces.d/kvmpanel-br1"].after or "").endswith(
+    assert list(found) == ["/etc/network/kvmpanel-br1", "/etc/network/interfaces"]
+    assert "source /etc/network/kvmpanel-br1" in (found["/etc/network/interfaces"].after or "").splitlines()
+    assert (found["/etc/network/kvmpanel-br1"].after or "").endswith(
         "auto br1\n"
         "iface br1 inet manual\n"
         "    pre-up ip link show dev br1 >/dev/null 2>&1 || "

@@ -46,8 +46,9 @@ def test_ifupdown_makes_a_bridge_with_stp_and_both_ports(bridge: LastingBridge) 
         "source interfaces.d/*",
         "iface eth2 inet manual",
         "auto eth2",
+        "source /etc/network/kvmpanel-br0",
     ]
-    ours = after["/etc/network/interfaces.d/kvmpanel-br0"]
+    ours = after["/etc/network/kvmpanel-br0"]
     assert "type bridge stp_state 1 forward_delay 1500" in ours
     assert ours.index(f"-x {MAC}" if bridge is TWO else "port=eth0") < ours.index(
         f"-x {SECOND_MAC}" if bridge is TWO else "port=eth1"

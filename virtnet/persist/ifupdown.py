@@ -16,10 +16,9 @@ from virtnet.persist.marked import add_lines, comment_out
 from virtnet.text import Text, text
 
 MAIN = "/etc/network/interfaces"
-DIRECTORY = "/etc/network/interfaces.d"
-# ifupdown takes names with other characters from no directory.
+DIRECTORY = "/etc/network"
+# The name in a line with `source` is expanded as a shell would.
 OURS = re.compile(r"[^A-Za-z0-9_-]")
-CLOUD_INIT = "cloud-init"
 
 
 def file_changes(
@@ -27,22 +26,29 @@ def file_changes(
 ) -> list[FileChange]:
     path = our_path(bridge.name)
     links = [name for _, name, _ in bridge.ports]
+    own = {file.path: _of_all(links, file) for file in configuration.files}
+    taken = {
+        name: [stanza for stanza in found if stanza.words[:2] == ["iface", configuration.link]]
+        for name, found in own.items()
+    }
+    # Nobody reads ours before the one write that takes the uplink's stanzas away too: a power cut leaves the one or the
+    # other.
+    turning_point = next((name for name, found in taken.items() if found), MAIN)
     changed: list[FileChange] = []
-    taken: list[Stanza] = []
     for file in configuration.files:
-        own = list({stanza.lines[0]: stanza for link in links for stanza in _stanzas_of(link, file)}.values())
-        if not own:
+        if not own[file.path] and file.path != turning_point:
             continue
         if "generated from information provided by the datasource" in file.text:
             raise CannotLast(
                 text("%(path)s is cloud-init's, which may write it again at the host's start.", path=file.path)
             )
-        taken += [stanza for stanza in own if stanza.words[:2] == ["iface", configuration.link]]
-        changed.append(FileChange(path=file.path, before=file.text, after=_without(links, file, own, bridge.name)))
-    if not _is_read(path, configuration):
-        changed = _sourced(path, configuration, changed, bridge.name)
-    # Ours first: a power cut between the two leaves the uplink's stanzas in force, and `auto` brings up both.
-    return [FileChange(path=path, after=_file(bridge, taken)), *changed]
+        after = _without(links, file, own[file.path], bridge.name)
+        if file.path == turning_point:
+            after = add_lines(after, [f"source {path}"], bridge.name)
+        changed.append(FileChange(path=file.path, before=file.text, after=after))
+    changed.sort(key=lambda change: change.path != turning_point)
+    stanzas_of_ours = [stanza for found in taken.values() for stanza in found]
+    return [FileChange(path=path, after=_file(bridge, stanzas_of_ours)), *changed]
 
 
 def our_path(bridge: str) -> str:
@@ -84,6 +90,10 @@ def _made_by_hand(bridge: LastingBridge) -> list[str]:
 def _on_the_bridge(option: str, bridge: LastingBridge) -> str:
     """`up ip route add … dev eth0` speaks of the bridge now; `up ethtool -K eth0 …` of the card still."""
     return re.sub(rf"\bdev {re.escape(bridge.uplink or '')}(?=\s|;|$)", f"dev {bridge.name}", option)
+
+
+def _of_all(links: list[str], file: ConfigurationFile) -> list[Stanza]:
+    return list({stanza.lines[0]: stanza for link in links for stanza in _stanzas_of(link, file)}.values())
 
 
 def _stanzas_of(link: str, file: ConfigurationFile) -> list[Stanza]:
@@ -133,24 +143,3 @@ def _without(links: list[str], file: ConfigurationFile, own: list[Stanza], bridg
             others.append(" ".join([stanza.words[0], *left]))
     after = comment_out(file.text, lines, bridge)
     return add_lines(after, others, bridge) if others else after
-
-
-def _is_read(path: str, configuration: LinkConfiguration) -> bool:
-    main = configuration.text(MAIN) or ""
-    for stanza in stanzas(main):
-        for pattern in stanza.words[1:]:
-            whole = pattern if pattern.startswith("/") else f"/etc/network/{pattern}"
-            if stanza.words[0] == "source" and fnmatch.fnmatch(path, whole):
-                return True
-            if stanza.words[0] == "source-directory" and whole.rstrip("/") == DIRECTORY:
-                return True
-    return False
-
-
-def _sourced(path: str, configuration: LinkConfiguration, changed: list[FileChange], bridge: str) -> list[FileChange]:
-    """With a line in the main file by which ifupdown reads ours."""
-    former = configuration.text(MAIN)
-    main = next((change for change in changed if change.path == MAIN), None)
-    now = (main.after if main else former) or ""
-    after = FileChange(path=MAIN, before=former, after=add_lines(now, [f"source {path}"], bridge))
-    return [after, *(change for change in changed if change.path != MAIN)]
