@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kvmagent import carried, restore, snapshot
 from kvmagent.bridge_mark import Found, Mark
-from kvmagent.guard import Step
+from kvmagent.guard import Step, Wait
 from kvmagent.snapshot import Snapshot
 from virtnet import moves
 from virtnet.moves import Carried
@@ -16,8 +16,17 @@ from virtnet.text import Text, text
 
 def into_bridge(what: Carried, bridge: str) -> list[Step]:
     """Its uplink becomes a port without IPv6 addresses of its own."""
-    steps = _sysctls_like(what.link, bridge) + restore.batch(moves.into_bridge(what, bridge)) + _rules(what, bridge)
-    return [*steps, restore.sysctl("ipv6", what.link, "disable_ipv6", "1")]
+    # The kernel lets a bridge send only some time after its first port has joined, on a busy host tens of milliseconds
+    # later, and drops until then what the routes would send by it.
+    speaks = Wait(do="wait", path=f"/sys/class/net/{bridge}/operstate", value="up")
+    return [
+        *_sysctls_like(what.link, bridge),
+        *restore.batch(moves.join_bridge(what, bridge)),
+        speaks,
+        *restore.batch(moves.hand_over(what, bridge)),
+        *_rules(what, bridge),
+        restore.sysctl("ipv6", what.link, "disable_ipv6", "1"),
+    ]
 
 
 def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:

@@ -27,6 +27,7 @@ PLAN, SOCKET, OUTCOME = "plan.json", "guard.sock", "outcome.json"
 LOOK = 0.25  # seconds: how often the clock is looked at. select(2) does not count the time of a suspended host
 PATIENCE = 1.0  # seconds for a client to say its word
 LONGEST_STEP = 10.0  # seconds
+LONGEST_WAIT = 0.5  # seconds, for what the kernel does by itself
 
 
 class Write(TypedDict):
@@ -52,7 +53,15 @@ class Run(TypedDict):
     command: list[str]
 
 
-Step = Write | Batch | Run
+class Wait(TypedDict):
+    """Until a file under /sys says so, or for LONGEST_WAIT: a link without a cable never will."""
+
+    do: Literal["wait"]
+    path: str
+    value: str
+
+
+Step = Write | Batch | Run | Wait
 
 
 class Outcome(TypedDict):
@@ -77,6 +86,8 @@ def carry_out(steps: list[Step]) -> list[str]:
             elif step["do"] == "ip":
                 text = "".join(f"{line}\n" for line in step["lines"])
                 said += _run(["ip", *step["options"], "-force", "-batch", "-"], text)
+            elif step["do"] == "wait":
+                _wait(Path(step["path"]), step["value"])
             else:
                 said += _run(step["command"])
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -97,6 +108,12 @@ def write_whole(path: Path, content: object) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _wait(path: Path, value: str) -> None:
+    end = time.monotonic() + LONGEST_WAIT
+    while path.read_text().strip() != value and time.monotonic() < end:
+        time.sleep(0.001)  # sysfs tells no change of it
 
 
 def _run(command: list[str], text: str = "") -> list[str]:

@@ -55,7 +55,12 @@ class Carried:
 
 def into_bridge(carried: Carried, bridge: str) -> list[str]:
     """The uplink becomes a port, and the bridge takes over what it carried."""
-    return [*_prepare(carried, bridge), f"link set dev {carried.link} master {bridge}", *_hand_over(carried, bridge)]
+    return [*join_bridge(carried, bridge), *hand_over(carried, bridge)]
+
+
+def join_bridge(carried: Carried, bridge: str) -> list[str]:
+    """The first half: the uplink still carries all, and either link answers."""
+    return [*_prepare(carried, bridge), f"link set dev {carried.link} master {bridge}"]
 
 
 def out_of_bridge(carried: Carried, uplink: str, *, second: str | None = None) -> list[str]:
@@ -64,7 +69,7 @@ def out_of_bridge(carried: Carried, uplink: str, *, second: str | None = None) -
     return [
         *([f"link set dev {second} nomaster"] if second is not None else []),
         *_prepare(carried, uplink),
-        *_hand_over(carried, uplink, then=f"link set dev {uplink} nomaster"),
+        *hand_over(carried, uplink, then=f"link set dev {uplink} nomaster"),
         f"link delete dev {carried.link}",
     ]
 
@@ -104,7 +109,8 @@ def _prepare(carried: Carried, target: str) -> list[str]:
     return addresses + [f"neighbour replace {neighbour} dev {target}" for neighbour in carried.neighbours]
 
 
-def _hand_over(carried: Carried, target: str, *, then: str = "") -> list[str]:
+def hand_over(carried: Carried, target: str, *, then: str = "") -> list[str]:
+    """What the link carries goes to the target; then: a line for the moment at which nothing is sent by the link."""
     lines = []
     for route in carried.routes:
         lines.append(f"route append {renamed(handed_over(route), carried.link, target)}")
