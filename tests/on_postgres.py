@@ -27,7 +27,7 @@ def main() -> int:
         try:
             _wait_until_ready(postgres)
             environment = {**os.environ, "KVMPANEL_DATABASE_URL": postgres.url}
-            tests = ["-q", "-n", "2", "-m", "not browser", "tests/panel", *sys.argv[1:]]
+            tests = ["-q", "-n", "2", "-m", "not browser and not quiet", "tests/panel", *sys.argv[1:]]
             return subprocess.call([sys.executable, "-m", "pytest", *tests], env=environment)
         finally:
             server.terminate()

@@ -17,7 +17,7 @@ from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 SOAK = os.environ.get("KVMPANEL_SOAK") == "1"
 OF_THE_KERNEL = 1024  # the metric of a router's route; what we hand over stands behind it
 
-pytestmark = pytest.mark.timeout(3600 if SOAK else 300)
+pytestmark = [pytest.mark.quiet, pytest.mark.timeout(3600 if SOAK else 300)]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.quiet, pytest.mark.timeout(120)]
 
 FORWARDING, BLOCKING = "forwarding", "blocking"
 

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from lab import Lab, LabGuest, LabHost
-from lab.machine import LabMachine
 from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, network, ref, undefine
+from tests.lab.pings import pings
 from tests.lab.product import Product
 from tests.lab.snapshots import differences, take
 from virtnet.actions import Action, UpdateNetwork
@@ -22,10 +22,6 @@ MAC = "52:54:00:aa:00:02"
 LAN = Bridge(name="lan", bridge="br0", uplink="eth1", lasts=False)
 SECOND = Bridge(name="second", bridge="br0", lasts=False)
 UNDEFINED = ["done", "already-so", "done", "done"]  # it was not written into the host's configuration
-
-
-def pings(machine: LabMachine, address: object) -> bool:
-    return machine.run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0
 
 
 def test_a_guest_is_on_the_lan_and_the_host_is_as_before_when_it_is_gone(

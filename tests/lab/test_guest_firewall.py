@@ -13,6 +13,7 @@ import pytest
 from lab import Lab, LabGuest, LabHost
 from lab.machine import LabMachine
 from tests.lab.agent_cli import apply, attach, define, detach, domain, facts, must_apply, undefine
+from tests.lab.pings import pings
 from virtnet.actions import AttachInterface
 from virtnet.card_filter import CardFilter
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
@@ -103,10 +104,6 @@ def connects(machine: LabMachine, address: object, port: int) -> bool:
     """Whether a TCP connection opens; httpd says nothing, so a time-out while reading is a connection too."""
     code = CONNECT.replace(".recv(1)", "")
     return machine.run([sys.executable, "-c", code, str(address), str(port)], check=False).returncode == 0
-
-
-def pings(machine: LabMachine, address: object) -> bool:
-    return machine.run(["ping", "-c1", "-W1", str(address)], check=False).returncode == 0
 
 
 def guest_pings(guest: LabGuest, address: object) -> bool:

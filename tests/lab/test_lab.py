@@ -7,14 +7,14 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import libvirt
 import pytest
 
-from lab import Lab, LabError, LabGuest, LabHost, LabMachine, namespaces, prerequisites
+from lab import Lab, LabError, LabGuest, LabHost, namespaces, prerequisites
 from tests.lab.person import seconds_until
+from tests.lab.pings import pings
 
 pytestmark = pytest.mark.lab
 
@@ -48,10 +48,6 @@ def running(guest: LabGuest) -> Iterator[LabGuest]:
         yield guest
     finally:
         guest.destroy()
-
-
-def pings(machine: LabMachine, address: IPv4Address) -> bool:
-    return machine.run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0
 
 
 def test_each_host_has_a_libvirtd_of_its_own(lab: Lab) -> None:

@@ -99,6 +99,7 @@ def first_ping(server: RedisServer, agent: Agent) -> None:
     assert [message.task for message in receive(server, agent.host)] == ["kvmagent.ping"]
 
 
+@pytest.mark.quiet
 def test_from_the_request_to_applied_the_panel_takes_milliseconds(
     panel_redis: RedisServer, host: Host, agent: Agent, operator: User, processes: object
 ) -> None:
