@@ -18,10 +18,10 @@ from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(180)]
 
 PREFIX, FAR = "2001:db8:5:", "2001:db8:ffff::1"
-LIFETIME = 20  # seconds of the router; it speaks each 5 to 20 s, and when it is asked
+LIFETIME = 20  # seconds of the router; it speaks each few seconds, and when it is asked
 ROUTER = [
     *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--port=0", "--user=root"),
-    *("--interface=eth0", "--bind-interfaces", "--enable-ra", f"--ra-param=eth0,10,{LIFETIME}"),
+    *("--interface=eth0", "--bind-interfaces", "--enable-ra", f"--ra-param=eth0,4,{LIFETIME}"),
     *(f"--dhcp-range={PREFIX}:,ra-only,64,10m", "--log-facility=-"),
 ]
 KERNEL_S_OWN = "metric 1024"  # IP6_RT_PRIO_USER, which the kernel gives to a route of an advertisement
@@ -33,6 +33,8 @@ class Advertised(CabledHost):
     def __enter__(self) -> Advertised:
         super().__enter__()
         try:
+            # A route that has run out is used no more, but shown until the kernel clears away: each 30 s by default.
+            self.run(["sysctl", "-qw", "net.ipv6.route.gc_interval=1"])
             self.run(["ip", "-6", "route", "delete", "default"])
             self.run(["ip", "address", "add", f"{PREFIX}:1/64", "dev", "eth0", "nodad"], where=self.lan)
             self.run(["ip", "address", "add", f"{FAR}/128", "dev", "lo"], where=self.lan)

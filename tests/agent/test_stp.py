@@ -118,4 +118,4 @@ def test_where_the_switch_is_the_root_its_delay_is_in_force_and_the_bridge_s_own
     wait_until(lambda: stp(host) == (1, 400), 15)
     assert host.snapshot()["br0", "stp"] == "on forward_delay 2"
     wait_until(lambda: ports(host)["eth0"] == FORWARDING, 15)
-    assert "blocking" in {*ports(host).values(), *ports(host, where=host.lan).values()}
+    wait_until(lambda: BLOCKING in {*ports(host).values(), *ports(host, where=host.lan).values()}, 15)

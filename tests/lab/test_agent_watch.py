@@ -150,6 +150,9 @@ def test_the_panel_s_rules_when_somebody_flushes_them(watcher: Watcher) -> None:
         assert "kvmpanel" not in host.run(["nft", "list", "tables"]).stdout
         must_apply(host, UpdateNetwork(network=ref(NAT.name), spec=NAT))
         watcher.await_facts(lambda found: in_force(found) is True, SECONDS + 1)
+    # libvirt's chains went too, and it makes them only when it starts: no network of its own would start until then.
+    host.restart_libvirtd()
+    let_libvirtd_try_qemu_out(host)
 
 
 def test_what_is_let_in_to_a_guest_when_somebody_flushes_it(watcher: Watcher) -> None:
