@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from virtnet.moves import Address, Carried
+from virtnet.moves import Address, Carried, on_link_first
 from virtnet.text import Text, text
 
 FOREVER = 0xFFFFFFFF
@@ -26,7 +26,7 @@ def read(link: str) -> Carried:
     return Carried(
         link=link,
         addresses=tuple(_addresses(link)),
-        routes=(*_routes("-4", link), *_routes("-6", link)),
+        routes=on_link_first([*_routes("-4", link), *_routes("-6", link)]),
         rules=(*_rules(4, link), *_rules(6, link)),
         neighbours=tuple(_neighbours(link)),
     )

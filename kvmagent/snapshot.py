@@ -90,11 +90,16 @@ def differences_that_stay(before: Snapshot, *, of: Collection[str], seconds: flo
 
 def lost(before: Snapshot, *, of: Collection[str], seconds: float) -> list[Text]:
     """Addresses and routes that are not there any more, however they are marked now; looked at until all are back, but
-    no longer than so many seconds."""
+    no longer than so many seconds. The route of a link-local address has the metric that its owner likes."""
+    held = [
+        key
+        for key in before
+        if key[0] in of and key[1].startswith(("address ", "route ")) and not key[1].startswith("route fe80::/64 ")
+    ]
 
     def missing() -> list[Text]:
         now = take().keys()
-        kept = [key for key in before if key[0] in of and key[1].startswith(("address ", "route ")) and key not in now]
+        kept = [key for key in held if key not in now]
         return [text("%(what)s is gone; it was: %(was)s.", what=f"{key[0]} {key[1]}", was=before[key]) for key in kept]
 
     deadline = time.monotonic() + seconds

@@ -6,6 +6,7 @@ The preview shows these lines and the agent runs them. Measured with 5 ms probes
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,6 +93,12 @@ def renamed(words: str, link: str, target: str) -> str:
     )
 
 
+def on_link_first(routes: Iterable[str]) -> tuple[str, ...]:
+    """A gateway is taken only where a route to it is there: of an address with `noprefixroute`, NetworkManager's, the
+    kernel makes none."""
+    return tuple(sorted(routes, key=lambda route: "via" in route.split()))
+
+
 def handed_over(route: str) -> str:
     """A route as the other link gets it. One that a router announced is renewed by the kernel itself; it would not take
     one of ours for its own, so ours stands behind and runs out."""
@@ -131,7 +138,7 @@ def carried_on(facts: HostFacts, link: Link) -> Carried:
     return Carried(
         link=link.name,
         addresses=tuple(addresses),
-        routes=tuple(_words(route) for route in links.routes_over(facts, link.name)),
+        routes=on_link_first(_words(route) for route in links.routes_over(facts, link.name)),
         rules=tuple(
             (rule.version, f"priority {rule.priority} {rule.selector} lookup {rule.table}")
             for rule in facts.rules

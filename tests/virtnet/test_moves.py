@@ -167,7 +167,16 @@ def test_the_facts_tell_what_a_link_carries() -> None:
     assert eth0 is not None
     carried = moves.carried_on(found, eth0)
     assert [address.words for address in carried.addresses] == ["10.0.0.5/24", "2001:db8::5/64"]
-    assert carried.routes == ("0.0.0.0/0 via 10.0.0.1 dev eth0", "10.0.0.0/24 dev eth0", "2001:db8::/64 dev eth0")
+    assert carried.routes == ("10.0.0.0/24 dev eth0", "2001:db8::/64 dev eth0", "0.0.0.0/0 via 10.0.0.1 dev eth0")
     assert carried.rules == ((4, "priority 90 from all iif eth0 lookup 77"),)
     assert not moves.carried_on(host(), link("eth1", addresses=(IPv6Interface("fe80::6/64"),)))
     assert IPv4Interface("10.0.0.5/24") in eth0.addresses
+
+
+def test_a_route_that_a_gateway_needs_comes_before_the_gateway_s() -> None:
+    shown = (
+        "0.0.0.0/0 via 10.0.0.1 dev eth0",
+        "10.0.0.0/24 dev eth0 proto kernel",
+        "10.9.0.0/16 via 10.0.0.9 dev eth0",
+    )
+    assert moves.on_link_first(shown) == (shown[1], shown[0], shown[2])
