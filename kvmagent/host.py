@@ -188,7 +188,7 @@ class LinuxHost:
 
     def forget_bridge(self, bridge: str) -> None:
         if not self._only_in_memory(verbs.forget_bridge(bridge)):
-            self._persist.forget_bridge(bridge)
+            self._persist.forget_bridge(bridge, gone=bridge in self._links.gone)
 
     def load_firewall(self, network: NetworkRef, rules: NetworkRules | None) -> None:
         verb = (verbs.load_firewall_without if rules is None else verbs.load_firewall)(network, "")

@@ -37,6 +37,7 @@ class LinkVerbs:
         self._before: Snapshot | None = None
         self._touched: set[str] = set()
         self._compares = True
+        self.gone: set[str] = set()  # the bridges that were taken away
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         verb = verbs.add_bridge(bridge, uplink)
@@ -72,9 +73,11 @@ class LinkVerbs:
                 self._steps.already_so(verb, why)
                 return
             if mark.uplink is not None and (what := carried.read(bridge)):
+                self.gone.add(bridge)
                 self._move_out(what, mark)
                 return
             former, was_up = bridges.settings(bridge, mark), links.is_up(bridge)
+            self.gone.add(bridge)
             self._touch(bridge, *mark.names)
             back = verbs.add_bridge(bridge, mark.uplink)
             self._push(back, lambda: self._make_again(bridge, former, was_up=was_up))

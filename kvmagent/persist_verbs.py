@@ -10,6 +10,7 @@ from kvmagent.persist.bridge import Record
 from kvmagent.persist.owners import OwnerFailed
 from kvmagent.steps import Steps, VerbFailed
 from virtnet import verbs
+from virtnet.configuration import OWNERS
 from virtnet.persist import CannotLast, LastingBridge
 from virtnet.text import text
 
@@ -42,10 +43,20 @@ class PersistVerbs:
             self._nothing_changed(before, bridge, uplink, second)
             self._steps.done(verb)
 
-    def forget_bridge(self, bridge: str) -> None:
+    def forget_bridge(self, bridge: str, *, gone: bool) -> None:
+        """gone: whether the bridge has just been taken away."""
         record = lasting.record_of(bridge)
         verb = verbs.forget_bridge(bridge, record.owner if record else None)
         with self._steps.doing(verb):
+            if record is not None and gone and links.kind(bridge) is not None:
+                raise VerbFailed(
+                    text(
+                        "%(owner)s has made %(bridge)s again from its configuration. Take its profiles out of "
+                        "%(owner)s by hand, then undefine the network once more.",
+                        owner=OWNERS[record.owner],
+                        bridge=bridge,
+                    )
+                )
             if record is None or links.kind(bridge) is not None:
                 self._steps.already_so(verb)
                 return
