@@ -65,16 +65,24 @@ def shared_groups(facts: HostFacts) -> list[Problem]:
     found = []
     for pf in facts.links:
         if shared := [vf for vf in pf.vfs if vf.group_devices > 1]:
-            found.append(_shared(pf, ", ".join(str(vf.index) for vf in shared)))
+            found.append(_shared(pf, [str(vf.index) for vf in shared]))
     return found
 
 
-def _shared(pf: Link, vfs: str) -> Problem:
-    return Problem(
-        text=text(
-            "VFs %(vfs)s of %(pf)s share an IOMMU group with other devices, and a guest gets a whole group or none.",
-            vfs=vfs,
+def _shared(pf: Link, vfs: list[str]) -> Problem:
+    if len(vfs) == 1:
+        sentence = text(
+            "VF %(vf)s of %(pf)s shares an IOMMU group with other devices, and a guest gets a whole group or none.",
+            vf=vfs[0],
             pf=pf.name,
-        ),
+        )
+    else:
+        sentence = text(
+            "VFs %(vfs)s of %(pf)s share an IOMMU group with other devices, and a guest gets a whole group or none.",
+            vfs=", ".join(vfs),
+            pf=pf.name,
+        )
+    return Problem(
+        text=sentence,
         fix=text("Turn on ACS (access control services) in the firmware, or put the card into another slot."),
     )

@@ -48,8 +48,6 @@ def set_numvfs(request: PanelRequest, name: str, pf: str) -> HttpResponse:
     action = None
     if form.is_valid():
         action = SetNumvfs(pf=link.name, numvfs=form.cleaned_data["numvfs"])
-    elif not form.is_bound:
-        action = SetNumvfs(pf=link.name, numvfs=link.numvfs or 0)
     return ask(
         request,
         "networks/numvfs.html",

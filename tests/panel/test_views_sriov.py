@@ -73,7 +73,7 @@ def test_the_ledger_shows_each_vf_its_guest_and_what_differs(viewer_client: Clie
     assert "VF 0 web1 52:54:00:00:00:42" in words
     assert "VF 1 differs free – 7 wanted: 42 on" in words
     assert "IOMMU group 9 2 devices" in words
-    assert "VFs 3 of ens1f0 share an IOMMU group" in words
+    assert "VF 3 of ens1f0 shares an IOMMU group" in words
 
 
 def test_a_free_vf_of_a_network_says_so(viewer_client: Client) -> None:
@@ -114,8 +114,13 @@ def test_htmx_gets_the_body_alone(viewer_client: Client, host: Host) -> None:
 
 def test_the_number_is_asked_for(operator_client: Client) -> None:
     make_host("kvm1", facts=with_a_pf(domains=()))
-    form = Page(operator_client.get(NUMVFS)).form(NUMVFS)
+    page = Page(operator_client.get(NUMVFS))
+    form = page.form(NUMVFS)
     assert form.values["numvfs"] == "4"
+    # Nothing is asked for yet.
+    assert "What will be done on the host" not in page.words
+    answer = operator_client.post(NUMVFS, {**form.values, "numvfs": "8", "step": "preview"})
+    assert "What will be done on the host" in Page(answer).words
     answer = operator_client.post(NUMVFS, {**form.values, "numvfs": "8", "step": "ask"})
     change = Change.objects.get()
     assert answer["Location"] == f"/changes/{change.pk}/"
