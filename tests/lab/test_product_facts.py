@@ -21,6 +21,7 @@ from tests.lab.product import Product
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(120)]
 
 SEEN_WITHIN = 2.0
+DRIFT_SHOWN_WITHIN = 15.0
 FOREIGN = "The panel did not make this network."
 
 
@@ -66,6 +67,27 @@ def test_a_foreign_network_is_started_and_stopped_on_request_and_never_edited(pr
         assert person.browser.look(f"/networks/{default}/{forbidden}/").status == 404
         assert person.browser.submit(f"/networks/{default}/{forbidden}/", {"name": "default"}).status == 404
     assert (document(host), definition(host)) == before
+
+
+def test_what_somebody_does_to_a_network_of_the_panel_is_on_its_page(product: Product) -> None:
+    host, person = product.lab.hosts[0], product.person
+    person.await_state(person.make_network(host, "edited"), "applied", within=10)
+    network = person.network_id(host, "edited")
+    person.await_found(network, within=10)
+    page = f"/networks/{network}/"
+    document = "Another tool has changed libvirt&#x27;s document of edited."
+    rules = "somebody has flushed or changed them."
+    assert not person.sees(page, document)
+    assert not person.sees(page, rules)
+
+    host.run(["env", "EDITOR=sed -i s/br-/other-/", "virsh", "net-edit", "edited"])
+    edited = seconds_until(lambda: person.sees(page, document), DRIFT_SHOWN_WITHIN)
+    host.run(["nft", "delete", "table", "inet", "kvmpanel"])
+    flushed = seconds_until(lambda: person.sees(page, rules), DRIFT_SHOWN_WITHIN)
+    print(f"on the page: the document edited {edited:.2f} s, the rules flushed {flushed:.2f} s")
+    assert person.sees(f"/hosts/{host.name}/", "changed on the host")
+
+    person.await_state(person.undefine_network(network), "applied", within=10)
 
 
 def test_of_two_people_who_want_the_same_name_one_gets_it_and_the_other_is_told(product: Product) -> None:
