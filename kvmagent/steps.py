@@ -111,7 +111,19 @@ def explained(verb: Verb, error: Exception) -> Text:
     if isinstance(error, NoSuchLink):
         return text("This host has no link %(link)s any more.", link=error)
     if isinstance(error, libvirt.libvirtError):
-        return text("libvirt refused (%(command)s): %(error)s", command=verb.command, error=error)
+        return _libvirt_refused(verb, error)
     if isinstance(error, NetlinkError):
         return text("The kernel refused (%(command)s): %(error)s", command=verb.command, error=error)
     return text("It failed (%(command)s): %(error)s", command=verb.command, error=error)
+
+
+def _libvirt_refused(verb: Verb, error: libvirt.libvirtError) -> Text:
+    if error.get_error_domain() != libvirt.VIR_FROM_FIREWALL:
+        return text("libvirt refused (%(command)s): %(error)s", command=verb.command, error=error)
+    # It makes its chains once after each of its starts, and does not look whether they are still there.
+    return text(
+        "libvirt could not load its firewall rules (%(command)s): %(error)s. If somebody has flushed its chains, it "
+        "makes them anew when it restarts: systemctl restart libvirtd (or virtnetworkd). Guests go on running.",
+        command=verb.command,
+        error=str(error).strip().rstrip("."),
+    )

@@ -7,16 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Interface
+from uuid import UUID
 
 import pytest
 
 from lab import Lab, LabHost
-from tests.lab.agent_cli import attach, detach, domain, must_apply, network, ref
-from virtnet.actions import UpdateNetwork
+from tests.lab.agent_cli import apply, attach, detach, domain, must_apply, network, ref
+from virtnet.actions import DestroyNetwork, StartNetwork, UpdateNetwork
 from virtnet.facts import HostFacts
 from virtnet.filter_actions import SetInboundPolicy
 from virtnet.inbound import InboundPolicy
 from virtnet.modes.nat import Nat
+from virtnet.refs import NetworkRef
 
 pytestmark = pytest.mark.lab
 
@@ -138,11 +140,15 @@ def test_a_lease_that_is_taken(lab: Lab, watcher: Watcher) -> None:
         watcher.host.run(["virsh", "net-destroy", "default"])
 
 
-def test_the_panel_s_rules_when_somebody_flushes_them(watcher: Watcher) -> None:
+def test_the_panel_s_rules_and_libvirt_s_when_somebody_flushes_them(watcher: Watcher) -> None:
     def in_force(found: HostFacts) -> bool | None:
         return found.filtering.rules_in_force
 
     host = watcher.host
+    default = NetworkRef(uuid=UUID(host.libvirt().networkLookupByName("default").UUIDString()), name="default")
+    start, stop = StartNetwork(network=default), DestroyNetwork(network=default)
+    must_apply(host, start)
+    must_apply(host, stop)
     with network(host, NAT):
         watcher.await_facts(lambda found: in_force(found) is True, SECONDS + 1)
         assert seen_after(watcher, ["nft", "flush", "ruleset"], lambda found: in_force(found) is False) < SECONDS
@@ -150,9 +156,14 @@ def test_the_panel_s_rules_when_somebody_flushes_them(watcher: Watcher) -> None:
         assert "kvmpanel" not in host.run(["nft", "list", "tables"]).stdout
         must_apply(host, UpdateNetwork(network=ref(NAT.name), spec=NAT))
         watcher.await_facts(lambda found: in_force(found) is True, SECONDS + 1)
-    # libvirt's chains went too, and it makes them only when it starts: no network of its own would start until then.
+    # libvirt's chains went too, and it makes them once after each of its starts.
+    _, steps, _ = apply(host, start)
+    (failed,) = [step for step in steps if step.outcome == "failed"]
+    assert "systemctl restart libvirtd" in str(failed.detail)
     host.restart_libvirtd()
     let_libvirtd_try_qemu_out(host)
+    must_apply(host, start)
+    must_apply(host, stop)
 
 
 def test_what_is_let_in_to_a_guest_when_somebody_flushes_it(watcher: Watcher) -> None:
