@@ -11,6 +11,7 @@ from kvmagent import bridge_move, bridge_stp, bridges, carried, links, silent_li
 from kvmagent.bridge_mark import Mark
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
+from kvmagent.persist import bridge as lasting
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import direct, moves, verbs
@@ -81,7 +82,8 @@ class LinkVerbs:
             self._touch(bridge, *mark.names)
             back = verbs.add_bridge(bridge, mark.uplink)
             self._push(back, lambda: self._make_again(bridge, former, was_up=was_up))
-            self._take_away(bridge)
+            with lasting.left_alone(bridge):
+                self._take_away(bridge)
             freed = text("%(link)s is free again, as it was before.", link=mark.uplink) if mark.uplink else None
             self._steps.done(verb, freed)
 
@@ -201,7 +203,8 @@ class LinkVerbs:
         lines = moves.out_of_bridge(what, uplink, second=second.name if second is not None else None)
         verb = verbs.move_out_of_bridge(what.link, uplink, lines)
         with self._steps.doing(verb):
-            self._guard.run(bridge_move.out_of_bridge(what, mark, self._guard.before))
+            with lasting.left_alone(what.link):
+                self._guard.run(bridge_move.out_of_bridge(what, mark, self._guard.before))
             if why_not := bridge_move.why_not_moved(what, uplink):
                 raise VerbFailed(why_not)
             self._steps.done(verb)

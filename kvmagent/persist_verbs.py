@@ -72,10 +72,11 @@ class PersistVerbs:
     def finish_undo(self) -> bool:
         """Once the links are as before, their owner looks at them again. True when all went well."""
         went_well = True
-        while self._put_back:
-            record = self._put_back.pop()
+        put_back, self._put_back = self._put_back[::-1], []
+        told = [(record, lasting.take_back) for record in put_back]
+        for record, tell in [*told, *((record, lasting.hold) for record in lasting.records())]:
             try:
-                lasting.take_back(record)
+                tell(record)
             except OwnerFailed as error:
                 went_well = False
                 self._steps.not_undone(verbs.forget_bridge(record.bridge, record.owner), error.text)

@@ -15,6 +15,7 @@ from kvmagent.arming import GuardFailed
 from kvmagent.firewall import FirewallFailed
 from kvmagent.libvirt_connection import LibvirtDown
 from kvmagent.links import NoSuchLink
+from kvmagent.persist.owners import OwnerFailed
 from virtnet.messages import Step
 from virtnet.text import Text, text
 from virtnet.verbs import Verb
@@ -33,6 +34,7 @@ FAILURES = (
     LibvirtDown,
     FirewallFailed,
     GuardFailed,
+    OwnerFailed,
     NoSuchLink,
     libvirt.libvirtError,
     NetlinkError,
@@ -106,7 +108,7 @@ class Steps:
 
 def explained(verb: Verb, error: Exception) -> Text:
     """The error in a sentence for people."""
-    if isinstance(error, VerbFailed | LibvirtDown | FirewallFailed | GuardFailed):
+    if isinstance(error, VerbFailed | LibvirtDown | FirewallFailed | GuardFailed | OwnerFailed):
         return error.text
     if isinstance(error, NoSuchLink):
         return text("This host has no link %(link)s any more.", link=error)

@@ -6,13 +6,15 @@ whatever is killed when, the next try knows what to finish or to put back.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvmagent import settings
 from kvmagent.bridge_mark import Mark
-from kvmagent.persist import configuration, files
+from kvmagent.persist import configuration, files, networkmanager
 from kvmagent.persist.configuration import MODULES, masked
 from kvmagent.persist.owners import OwnerFailed
 from virtnet.configuration import FileChange, Lasting, LinkConfiguration, Owner
@@ -45,9 +47,14 @@ def record_of(bridge: str) -> Record | None:
         return None
 
 
+def records() -> list[Record]:
+    """Of all bridges that are written, by name."""
+    found = (record_of(path.stem) for path in sorted(directory().glob("*.json")))
+    return [record for record in found if record is not None]
+
+
 def read_all() -> tuple[Lasting, ...]:
     """All bridges that are written, by name, without the passwords and keys in the files."""
-    found = (record_of(path.stem) for path in sorted(directory().glob("*.json")))
     return tuple(
         Lasting(
             bridge=record.bridge,
@@ -56,8 +63,7 @@ def read_all() -> tuple[Lasting, ...]:
                 FileChange(path=one.path, before=masked(one.before), after=masked(one.after)) for one in record.changes
             ),
         )
-        for record in found
-        if record is not None
+        for record in records()
     )
 
 
@@ -105,6 +111,31 @@ def put_back(record: Record) -> None:
 def take_back(record: Record) -> None:
     """The owner goes on with the uplink, whose files are as before. Raises OwnerFailed."""
     MODULES[record.owner].take_back(record.bridge, record.uplink)
+    if record.owner == "networkmanager":
+        networkmanager.hold(_ports(record))
+
+
+@contextmanager
+def left_alone(bridge: str) -> Iterator[None]:
+    """While it is taken away, though it is still in the files: of the owners only NetworkManager would make it again at
+    once. Afterwards it goes on with the uplink. Raises OwnerFailed."""
+    record = record_of(bridge)
+    if record is None or record.owner != "networkmanager":
+        yield
+        return
+    networkmanager.let_go([bridge, *_ports(record)])
+    yield
+    networkmanager.look_again(record.uplink, _ports(record))
+
+
+def hold(record: Record) -> None:
+    """After an undo: a bridge that was `left_alone`, and is there again, is its owner's again. Raises OwnerFailed."""
+    if record.owner == "networkmanager" and networkmanager.hold([*_ports(record), record.bridge]):
+        hand_over(record)
+
+
+def _ports(record: Record) -> list[str]:
+    return [port.link for port in (record.uplink, record.second) if port is not None and port.link]
 
 
 def _file(bridge: str) -> Path:

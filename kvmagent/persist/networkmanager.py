@@ -78,8 +78,36 @@ def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
 def take_back(bridge: str, uplink: LinkConfiguration) -> None:
     """The profiles' files have gone; the uplink's own comes up again. Raises OwnerFailed."""
     ask(["nmcli", "connection", "reload"])
-    if uplink.files:
-        uuid = _keyfile(Path(uplink.files[0].path)).get("connection", "uuid", fallback="")
+    _use_its_own(uplink)
+
+
+def let_go(links: list[str]) -> None:
+    """Before a bridge goes, of it and its ports: else NetworkManager makes it again within 15 ms. What they carry stays
+    on them, until NetworkManager is told of them again. Raises OwnerFailed."""
+    for link in links:
+        ask(["nmcli", "device", "set", link, "managed", "no", "autoconnect", "no"])
+
+
+def look_again(uplink: LinkConfiguration, ports: list[str]) -> None:
+    """The bridge has gone and its profiles are still there, so none comes up by itself. Raises OwnerFailed."""
+    for port in ports:
+        ask(["nmcli", "device", "set", port, "managed", "yes"])
+    _use_its_own(uplink)
+
+
+def hold(links: list[str]) -> bool:
+    """Those that were `let_go` are NetworkManager's as before; whether there were any. Raises OwnerFailed."""
+    gone = [one for one in links if ask(["nmcli", "-g", "GENERAL.AUTOCONNECT", "device", "show", one]).strip() == "no"]
+    for link in gone:
+        ask(["nmcli", "device", "set", link, "managed", "yes", "autoconnect", "yes"])
+    return bool(gone)
+
+
+def _use_its_own(uplink: LinkConfiguration) -> None:
+    """The uplink's own profile. Where it is up it stays so: brought up again, the link would be without address for a
+    moment."""
+    uuid = _keyfile(Path(uplink.files[0].path)).get("connection", "uuid", fallback="") if uplink.files else ""
+    if uuid and not (_uuid_on(uplink.link) == uuid and _is_up_soon(uuid)):
         _bring_up(uuid, uplink.link, leased=uplink.dhcp)
 
 
@@ -96,7 +124,12 @@ def _bring_up(profile: str, link: str, *, leased: bool) -> None:
 
 def _is_port_soon(link: str, uuid: str) -> bool:
     """Whether it comes up as a port by itself; told again to, it would leave the bridge for a moment."""
-    return _is_soon(lambda: ask(["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", link]).strip() == uuid)
+    return _is_soon(lambda: _uuid_on(link) == uuid)
+
+
+def _uuid_on(link: str) -> str:
+    """Of the profile that the link is up with; "" where there is none."""
+    return ask(["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", link]).strip()
 
 
 def _is_up_soon(uuid: str) -> bool:

@@ -53,7 +53,7 @@ class Restarted:
         """The agent begins, in a unit of its own; it may come to wait for the word that the change stays."""
         path = self.machine.give("action.json", action.model_dump_json())
         self.machine.run(
-            "systemctl reset-failed agent.service 2>/dev/null; "
+            "systemctl reset-failed agent.service 2>/dev/null; rm -f /run/agent.log; "
             f"systemd-run --quiet --unit=agent --setenv=KVMAGENT_CONFIRM_SECONDS={CONFIRM_SECONDS} "
             f"--property=StandardOutput=file:/run/agent.log --property=StandardError=file:/run/agent.log "
             f"kvmagent apply {path}"
@@ -67,11 +67,11 @@ class Restarted:
         """The word, given over a new connection: what `kvmagent keep` says."""
         self.machine.run("kvmagent keep", AGENT_SECONDS)
 
-    def await_end(self) -> str:
-        """What the agent said, once it is done."""
+    def await_end(self, outcome: str = "applied.") -> str:
+        """What the agent said, once it is done. outcome: its last word."""
         self.machine.await_true("! systemctl is-active --quiet agent.service", AGENT_SECONDS)
         said = self.machine.read("/run/agent.log")
-        assert said.rstrip().endswith("applied."), said
+        assert said.rstrip().endswith(outcome), said
         return said
 
     def answers(self, address: str) -> bool:

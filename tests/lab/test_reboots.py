@@ -1,7 +1,7 @@
 """What survives a restart, for each of the four owners of a host's network, static and leased.
 
-Each is a Debian with systemd of its own that is really restarted, as a container; `make soak` does NetworkManager too,
-and the same with a kernel of its own in an emulated machine.
+Each is a Debian with systemd of its own that is really restarted, as a container; `make soak` does the same with a
+kernel of its own in an emulated machine.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
 # The second cable leads into the same LAN.
 TWO = SPEC.model_copy(update={"second_uplink": "eth1", "stp": True, "forward_delay": 2})
 STP = "ip -d link show br0 | grep -q 'forward_delay 200 .*stp_state 1'"
-DEFINE = DefineNetwork(network=REF, spec=SPEC)
-IN_SHORT: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan")
-OWNERS: tuple[Owner, ...] = (*IN_SHORT, "networkmanager") if SOAK else IN_SHORT
-# While the owner takes the bridge over. NetworkManager takes an address away and puts it on again within some
-# milliseconds; the others touch nothing.
+DEFINE, UNDEFINE = DefineNetwork(network=REF, spec=SPEC), UndefineNetwork(network=REF, spec=SPEC)
+# Which profile each link is up with, as NetworkManager says.
+PROFILES = "nmcli -t -f DEVICE,STATE,CONNECTION device | sort; nmcli -t -f NAME,FILENAME connection | sort"
+OWNERS: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan", "networkmanager")
+# While the owner takes the bridge over, or its uplink back. NetworkManager takes an address away and puts it on again
+# within some milliseconds; the others touch nothing.
 MOST_LOST = {"networkd": 0, "ifupdown": 0, "netplan": 0, "networkmanager": 10}
 
 
@@ -74,6 +75,33 @@ def test_a_bridge_over_the_management_link_survives_a_restart_and_goes_without_a
 def test_a_leased_address_is_kept_throughout_and_its_client_goes_over(lan: Lab, owner: Owner) -> None:
     with started(lan, container(lan, owner, None)) as host:
         survives_and_goes(host, owner)
+
+
+def test_a_removal_that_is_taken_back_leaves_the_bridge_and_networkmanager_as_before(lan: Lab) -> None:
+    with started(lan, container(lan, "networkmanager", STATIC)) as host:
+        host.begin(DEFINE)
+        host.await_change()
+        host.keep()
+        host.await_end()
+        made, profiles = (host.network(), host.files()), host.machine.run(PROFILES)
+        address = str(IPv4Interface(STATIC).ip)
+
+        host.begin(UNDEFINE)
+        host.await_change()
+        assert list(host.network().addresses) == ["eth0"]
+        assert host.machine.run(PROFILES) != profiles
+        host.machine.run("kvmagent undo")
+        host.await_end("undone.")
+        assert (host.network(), host.files()) == made
+        assert host.machine.run(PROFILES) == profiles
+        assert host.answers(address)
+
+        # The guard alone, for the agent is dead: NetworkManager lets the bridge be.
+        host.begin(UNDEFINE)
+        host.await_change()
+        host.machine.run("systemctl kill --signal=KILL agent.service; kvmagent undo")
+        host.await_answer(address)
+        assert (host.network(), host.files()) == made
 
 
 @pytest.mark.parametrize("owner", OWNERS)
@@ -134,10 +162,13 @@ def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> Non
     host.machine.await_true("virsh net-list --name | grep -qx lan")
 
     # Taken away: the files are as before, to the byte, and so is the network, now and after a restart.
-    host.begin(UndefineNetwork(network=REF, spec=spec))
-    host.await_change()
-    host.keep()
-    host.await_end()
+    with Pings(host.lab.panel, str(IPv4Interface(address).ip)) as pings:
+        host.begin(UndefineNetwork(network=REF, spec=spec))
+        host.await_change()
+        host.keep()
+        host.await_end()
+        assert host.answers(str(IPv4Interface(address).ip))
+    assert pings.lost <= MOST_LOST[owner], pings
     host.await_address("eth0")
     assert (host.network(), host.files()) == (former, files)
     assert host.answers(str(IPv4Interface(address).ip))
