@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kvmagent import settings
+from kvmagent import links, settings
 from kvmagent.bridge_mark import Mark
 from kvmagent.persist import configuration, files, networkmanager
 from kvmagent.persist.configuration import MODULES, masked
@@ -130,12 +130,16 @@ def left_alone(bridge: str) -> Iterator[None]:
 
 def hold(record: Record) -> None:
     """After an undo: a bridge that was `left_alone`, and is there again, is its owner's again. Raises OwnerFailed."""
-    if record.owner == "networkmanager" and networkmanager.hold([*_ports(record), record.bridge]):
+    if record.owner != "networkmanager" or not networkmanager.is_here() or links.kind(record.bridge) is None:
+        return
+    if networkmanager.hold([*_ports(record), record.bridge]):
         hand_over(record)
 
 
 def _ports(record: Record) -> list[str]:
-    return [port.link for port in (record.uplink, record.second) if port is not None and port.link]
+    """Those that are there: a card may have been taken out."""
+    ports = (port.link for port in (record.uplink, record.second) if port is not None)
+    return [port for port in ports if port and links.kind(port) is not None]
 
 
 def _file(bridge: str) -> Path:

@@ -72,6 +72,8 @@ def _told(
         return (autoconnect or {}).get(command[-1], "") + "\n"
 
     monkeypatch.setattr(networkmanager, "ask", ask)
+    monkeypatch.setattr(networkmanager, "is_here", lambda: True)
+    monkeypatch.setattr(links, "kind", lambda link: "bridge" if link == "br0" else "veth")
     monkeypatch.setattr(lasting, "record_of", lambda bridge: record)
     monkeypatch.setattr(lasting, "records", lambda: [record])
     return told
