@@ -97,27 +97,13 @@ class LabGuest:
         return IPv4Interface(output.strip())
 
     def domain_xml(self, image: GuestImage) -> str:
-        """The persistent domain, without a card. Machine `pc`: cards can be plugged in without spare PCIe ports."""
-        domain = ET.Element("domain", type="qemu")
-        ET.SubElement(domain, "name").text = self.name
-        ET.SubElement(domain, "uuid").text = str(self.uuid)
-        ET.SubElement(domain, "memory", unit="MiB").text = str(MEMORY_MIB)
-        ET.SubElement(domain, "vcpu").text = "1"
-        system = ET.SubElement(domain, "os")
-        ET.SubElement(system, "type", arch="x86_64", machine="pc").text = "hvm"
-        ET.SubElement(system, "kernel").text = str(image.kernel)
-        ET.SubElement(system, "initrd").text = str(image.initrd)
-        ET.SubElement(system, "cmdline").text = f"{KERNEL_ARGUMENTS} guest.name={self.name}"
-        ET.SubElement(ET.SubElement(domain, "features"), "acpi")  # PCI hotplug goes through ACPI
-        devices = ET.SubElement(domain, "devices")
-        ET.SubElement(devices, "controller", type="usb", model="none")
-        console = ET.SubElement(devices, "serial", type="file")
-        ET.SubElement(console, "source", path=str(self.console_log))
-        ET.SubElement(console, "target", port="0")
-        shell = ET.SubElement(devices, "serial", type="unix")
+        """The persistent domain, without a card."""
+        domain = bare_domain(self.name, self.uuid, image, MEMORY_MIB, self.console_log)
+        shell = ET.Element("serial", type="unix")
         ET.SubElement(shell, "source", mode="bind", path=str(self._socket))
         ET.SubElement(shell, "target", port="1")
-        ET.SubElement(devices, "memballoon", model="none")
+        devices = domain[-1]
+        devices.append(shell)
         return ET.tostring(domain, encoding="unicode")
 
     @property
@@ -131,3 +117,28 @@ class LabGuest:
             raise LabError(
                 f"{self.name} on {self.host.name} is not running.", "Start it with guest.start()."
             ) from error
+
+
+def bare_domain(name: str, identity: uuid.UUID, image: GuestImage, memory: int, console_log: Path) -> ET.Element:
+    """A domain with a console and nothing else; <devices> comes last. memory: MiB.
+
+    Machine `pc`: cards can be plugged in without spare PCIe ports.
+    """
+    domain = ET.Element("domain", type="qemu")
+    ET.SubElement(domain, "name").text = name
+    ET.SubElement(domain, "uuid").text = str(identity)
+    ET.SubElement(domain, "memory", unit="MiB").text = str(memory)
+    ET.SubElement(domain, "vcpu").text = "1"
+    system = ET.SubElement(domain, "os")
+    ET.SubElement(system, "type", arch="x86_64", machine="pc").text = "hvm"
+    ET.SubElement(system, "kernel").text = str(image.kernel)
+    ET.SubElement(system, "initrd").text = str(image.initrd)
+    ET.SubElement(system, "cmdline").text = f"{KERNEL_ARGUMENTS} guest.name={name}"
+    ET.SubElement(ET.SubElement(domain, "features"), "acpi")  # PCI hotplug goes through ACPI
+    devices = ET.SubElement(domain, "devices")
+    ET.SubElement(devices, "controller", type="usb", model="none")
+    console = ET.SubElement(devices, "serial", type="file")
+    ET.SubElement(console, "source", path=str(console_log))
+    ET.SubElement(console, "target", port="0")
+    ET.SubElement(devices, "memballoon", model="none")
+    return domain

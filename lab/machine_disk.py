@@ -54,7 +54,6 @@ MASKED = (
     "systemd-ask-password-wall.path",
     "systemd-binfmt.service",
     "systemd-logind.service",
-    "systemd-machined.service",
     "systemd-sysusers.service",
     "systemd-timesyncd.service",
     "systemd-update-utmp-runlevel.service",

@@ -37,6 +37,10 @@ class Person:
         fields = {"name": name, "pf": pf, "numvfs": str(numvfs)}
         return self._ask(f"/hosts/{host.name}/networks/new/sriov/", fields)
 
+    def plug_in(self, host: LabMachine, guest: UUID, network: str, mac: str) -> UUID:
+        fields = {"source": f"network:{network}", "model": "virtio", "mac": mac}
+        return self._ask(f"/hosts/{host.name}/guests/{guest}/attach/", fields)
+
     def make_network(self, host: LabHost, name: str) -> UUID:
         """A host-only network with a bridge and a subnet that no other has. The change; FormRefused when refused."""
         path = f"/hosts/{host.name}/networks/new/host-only/"
@@ -88,7 +92,7 @@ class Person:
             lambda: self.state(change) not in OPEN, within, lambda: f"{change} is {self.state(change)}"
         )
 
-    def network_id(self, host: LabHost, name: str) -> UUID:
+    def network_id(self, host: LabMachine, name: str) -> UUID:
         ((identity,),) = self.panel.rows(
             "SELECT n.id FROM networks_network n JOIN hosts_host h ON h.id = host_id "
             "WHERE h.name = %s AND n.name = %s AND removed_at IS NULL",

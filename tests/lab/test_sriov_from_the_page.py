@@ -1,4 +1,4 @@
-"""SR-IOV from the page to the kernel of a machine with a real card's own driver (an Intel 82576, emulated).
+"""SR-IOV from the page to a guest and back, with the kernel's own drivers of a real card (an Intel 82576, emulated).
 
 One story: the panel reaches the machine over the LAN, and the card's PF carries that LAN. Each time is printed.
 """
@@ -17,6 +17,8 @@ from uuid import UUID
 import pytest
 
 from lab import Lab
+from lab.browser import FormRefused
+from lab.machine_guest import MachineGuest
 from lab.panel import LabPanel
 from lab.sriov_machine import SriovMachine
 from tests.lab.person import Person, seconds_until
@@ -25,6 +27,7 @@ from tests.lab.product import last_lines
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 PF, POOL = "eth0", "fast"
+GUEST_MAC = "52:54:00:00:00:41"
 MAC, VLAN = "52:54:00:00:00:42", 42
 SLOW = 300.0  # an emulated machine that has to share its processors; ten times what is measured on quiet ones
 
@@ -88,8 +91,12 @@ def story() -> Iterator[Story]:
             machine.down()
 
 
-def test_vfs_attributes_and_a_pool_are_made_from_the_page(story: Story) -> None:
+def test_vfs_made_from_the_page_are_a_guests_while_it_runs_and_as_new_afterwards(story: Story) -> None:
     person, machine = story.person, story.machine
+    guest = MachineGuest(machine, "web1")
+    guest.define()
+    machine.run(["modprobe", "vfio-pci"])  # as `kvmagent doctor` says: libvirt loads nothing by itself
+
     # The PF carries the way to the panel: guarded, and confirmed by the panel itself over a new connection.
     story.apply(person.set_numvfs(machine, PF, 2))
     assert len(story.kernels_vfs()) == 2
@@ -103,5 +110,29 @@ def test_vfs_attributes_and_a_pool_are_made_from_the_page(story: Story) -> None:
 
     story.await_page(f"{story.page}sriov/", MAC)
     story.apply(person.make_pool(machine, POOL, PF, 2))
-    assert machine.run(["virsh", "net-list", "--name"], timeout=SLOW).stdout.split() == [POOL]
+    pool = f"/networks/{person.network_id(machine, POOL)}/"
+    story.await_page(pool, f"{pool}stop/")  # the facts may be of the moment before it was started
     story.tell("the pool is there")
+    story.apply(person.plug_in(machine, guest.uuid, POOL, GUEST_MAC))
+    guest.start()
+    story.tell("the guest is started, with a VF of the pool")
+    assert story.kernels_vfs()[0]["mac"] == GUEST_MAC
+    story.await_page(f"{story.page}sriov/", guest.name)
+    with pytest.raises(FormRefused, match=rf"Guests own VFs of {PF}.*{guest.name} \(VF 0\)"):
+        person.set_numvfs(machine, PF, 4)
+    assert len(story.kernels_vfs()) == 2
+    story.tell("another number of VFs is refused")
+
+    # What the next guest must not inherit.
+    machine.run(["ip", "link", "set", PF, "vf", "0", "spoofchk", "off", "trust", "on"])
+    left = story.kernels_vfs()[0]
+    assert (left["spoofchk"], left["trust"]) in {(False, True), ("off", "on")}
+    guest.destroy()
+    seconds_until(lambda: is_as_new(story.kernels_vfs()[0]), SLOW, lambda: str(story.kernels_vfs()[0]), every=0.5)
+    story.tell("the guest is off, and its VF as new")
+
+
+def is_as_new(vf: dict[str, Any]) -> bool:
+    """Whether it has nothing of its last guest."""
+    on = (True, "on")
+    return vf["mac"] != GUEST_MAC and vf["spoofchk"] in on and vf["trust"] not in on
