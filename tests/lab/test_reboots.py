@@ -18,6 +18,7 @@ from lab import Lab, disk_image
 from lab.disk_machine import DiskMachine
 from lab.network_owners import Owner
 from lab.system_container import SystemContainer
+from tests.lab.person import seconds_until
 from tests.lab.pings import Pings
 from tests.lab.restarted import PORTS, Network, Restarted, last_words
 from virtnet.actions import DefineNetwork, UndefineNetwork
@@ -93,7 +94,8 @@ def test_a_removal_that_is_taken_back_leaves_the_bridge_and_networkmanager_as_be
         host.machine.run("kvmagent undo")
         host.await_end("undone.")
         assert (host.network(), host.files()) == made
-        assert host.machine.run(PROFILES) == profiles
+        # NetworkManager tells its states a moment later.
+        seconds_until(lambda: host.machine.run(PROFILES) == profiles, 20, lambda: host.machine.run(PROFILES))
         assert host.answers(address)
 
         # The guard alone, for the agent is dead: NetworkManager lets the bridge be.
@@ -101,7 +103,7 @@ def test_a_removal_that_is_taken_back_leaves_the_bridge_and_networkmanager_as_be
         host.await_change()
         host.machine.run("systemctl kill --signal=KILL agent.service; kvmagent undo")
         host.await_answer(address)
-        assert (host.network(), host.files()) == made
+        seconds_until(lambda: (host.network(), host.files()) == made, 20, lambda: str(host.network()))
 
 
 @pytest.mark.parametrize("owner", OWNERS)
