@@ -1,4 +1,7 @@
-"""`python -m tests.on_postgres [ARGUMENT…]`: the panel's tests on a PostgreSQL of their own, as a team deploys it."""
+"""`python -m tests.on_postgres [--once-more] [ARGUMENT…]`: the panel's tests on PostgreSQL, as a team deploys it.
+
+It is a cluster of their own. `--once-more`: by tests.once_more.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,12 @@ def main() -> int:
             server = subprocess.Popen(postgres.argv(), stdout=log, stderr=log)
         try:
             _wait_until_ready(postgres)
+            pytest, arguments = "pytest", sys.argv[1:]
+            if arguments[:1] == ["--once-more"]:
+                pytest, arguments = "tests.once_more", arguments[1:]
+            tests = ["-q", "-n", "2", "-m", "not browser and not quiet", "tests/panel", *arguments]
             environment = {**os.environ, "KVMPANEL_DATABASE_URL": postgres.url}
-            tests = ["-q", "-n", "2", "-m", "not browser and not quiet", "tests/panel", *sys.argv[1:]]
-            return subprocess.call([sys.executable, "-m", "pytest", *tests], env=environment)
+            return subprocess.call([sys.executable, "-m", pytest, *tests], env=environment)
         finally:
             server.terminate()
             server.wait()
