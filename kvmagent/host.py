@@ -52,8 +52,9 @@ class LinuxHost:
         self._steps = Steps(note)
         self._networks = NetworkVerbs(libvirt, self._steps)
         self._domains = DomainVerbs(libvirt, self._steps)
-        self._persist = PersistVerbs(self._steps)
-        self._guard = GuardVerbs(self._steps, lambda: read_facts(libvirt), confirmation or NobodyConfirms())
+        confirmation = confirmation or NobodyConfirms()
+        self._persist = PersistVerbs(self._steps, confirmation.owner)
+        self._guard = GuardVerbs(self._steps, lambda: read_facts(libvirt), confirmation)
         self._links = LinkVerbs(self._steps, lambda: read_facts(libvirt), self._guard)
         self._vfs = VfVerbs(self._steps, self._guard.also)
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
@@ -127,6 +128,8 @@ class LinuxHost:
         mute: int = 0,
     ) -> None:
         if self._libvirt.connection().getType() != "TEST":
+            for bridge in new:
+                self._persist.take_up(bridge)
             self._guard.arm(links, asks, new, network, mute=mute)
 
     def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
@@ -139,6 +142,7 @@ class LinuxHost:
 
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         if not self._only_in_memory(verbs.add_bridge(bridge, uplink)):
+            self._persist.take_up(bridge)
             self._links.add_bridge(bridge, network, uplink, second)
 
     def set_stp(self, bridge: str, forward_delay: int) -> None:

@@ -8,7 +8,7 @@ from kvmagent import bridges, links, snapshot
 from kvmagent.persist import bridge as lasting
 from kvmagent.persist.bridge import Record
 from kvmagent.persist.owners import OwnerFailed
-from kvmagent.steps import Steps, VerbFailed
+from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import verbs
 from virtnet.configuration import OWNERS
 from virtnet.persist import CannotLast, LastingBridge
@@ -18,9 +18,19 @@ SETTLING = 5.0  # seconds: until an owner that was told of the bridge has looked
 
 
 class PersistVerbs:
-    def __init__(self, steps: Steps) -> None:
+    """order: whose verbs these are. What an earlier order has written is not taken out when this one is undone."""
+
+    def __init__(self, steps: Steps, order: str) -> None:
         self._steps = steps
+        self._order = order
         self._put_back: list[Record] = []
+        self._again: list[Record] = []
+
+    def take_up(self, bridge: str) -> None:
+        """Before this order touches the bridge: what an interrupted try of it has written goes when this try fails."""
+        record = lasting.record_of(bridge)
+        if record is not None and record.order == self._order:
+            self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
 
     def persist_bridge(
         self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
@@ -31,10 +41,14 @@ class PersistVerbs:
             if mark is None:
                 self._steps.already_so(verb, text("%(bridge)s is as others made it.", bridge=bridge))
                 return
+            if record is not None and record.order != self._order and lasting.stands(record):
+                self._steps.already_so(verb)
+                return
             try:
-                record = record or lasting.prepare(_wanted(bridge, uplink, second, forward_delay), mark)
+                record = record or lasting.prepare(_wanted(bridge, uplink, second, forward_delay), mark, self._order)
                 verb = verbs.persist_bridge(bridge, record.owner, record.changes)
-                self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
+                if record.order == self._order:
+                    self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
                 lasting.write(record)
                 before = snapshot.take()
                 lasting.hand_over(record)
@@ -67,19 +81,23 @@ class PersistVerbs:
                 lasting.take_back(record)
             except OwnerFailed as error:
                 raise VerbFailed(error.text) from error
+            lasting.drop(record)
             self._steps.done(verb)
 
     def finish_undo(self) -> bool:
         """Once the links are as before, their owner looks at them again. True when all went well."""
         went_well = True
-        put_back, self._put_back = self._put_back[::-1], []
-        told = [(record, lasting.take_back) for record in put_back]
-        for record, tell in [*told, *((record, lasting.hold) for record in lasting.records())]:
+        put_back, again = self._put_back[::-1], self._again[::-1]
+        self._put_back, self._again = [], []
+        told = [*((record, _taken_back) for record in put_back), *((record, lasting.go_on) for record in again)]
+        others = [record for record in lasting.records() if record not in [*put_back, *again]]
+        for record, tell in [*told, *((record, lasting.hold) for record in others)]:
+            verb = verbs.forget_bridge(record.bridge, record.owner)
             try:
                 tell(record)
-            except OwnerFailed as error:
+            except (OwnerFailed, OSError) as error:
                 went_well = False
-                self._steps.not_undone(verbs.forget_bridge(record.bridge, record.owner), error.text)
+                self._steps.not_undone(verb, explained(verb, error))
         return went_well
 
     def _nothing_changed(self, before: snapshot.Snapshot, *names: str | None) -> None:
@@ -90,19 +108,27 @@ class PersistVerbs:
 
     def _files_back(self, record: Record) -> bool:
         """The owner is told later: at this moment the addresses are still on the bridge."""
-        if lasting.record_of(record.bridge) is None:
+        if record in self._put_back or lasting.record_of(record.bridge) is None:
             return False
         lasting.put_back(record)
         self._put_back.append(record)
         return True
 
-    @staticmethod
-    def _files_again(record: Record) -> bool:
-        if lasting.record_of(record.bridge) is not None:
+    def _files_again(self, record: Record) -> bool:
+        """The owner is told later: at this moment the bridge is not there."""
+        if lasting.record_of(record.bridge) is not None and lasting.stands(record):
             return False
+        self._again.append(record)
         lasting.keep(record)
         lasting.write(record)
         return True
+
+
+def _taken_back(record: Record) -> None:
+    try:
+        lasting.take_back(record)
+    finally:
+        lasting.drop(record)
 
 
 def _wanted(bridge: str, uplink: str | None, second: str | None, forward_delay: int) -> LastingBridge:

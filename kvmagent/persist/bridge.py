@@ -23,7 +23,8 @@ from virtnet.text import text
 
 
 class Record(BaseModel):
-    """mark: the bridge's alias, which the kernel forgets at the reboot. uplink, second: their configuration before."""
+    """mark: the bridge's alias, which the kernel forgets at the reboot. uplink, second: their configuration before.
+    order: for which it was written, "" where an earlier agent did; only that order's own undo takes it out again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +34,7 @@ class Record(BaseModel):
     uplink: LinkConfiguration
     second: LinkConfiguration | None = None
     changes: tuple[FileChange, ...]
+    order: str = ""
 
 
 def directory() -> Path:
@@ -73,7 +75,7 @@ def mark_of(bridge: str) -> Mark | None:
     return Mark.read(record.mark) if record is not None else None
 
 
-def prepare(bridge: LastingBridge, mark: Mark) -> Record:
+def prepare(bridge: LastingBridge, mark: Mark, order: str) -> Record:
     """What is to be written, kept before any of it is. Raises CannotLast, OwnerFailed, OSError."""
     found = configuration.read(bridge.uplink or "")
     if found.owner is None:
@@ -81,10 +83,21 @@ def prepare(bridge: LastingBridge, mark: Mark) -> Record:
     second = configuration.read(bridge.second) if bridge.second is not None else None
     changes = tuple(file_changes(found.owner, bridge, found, second))
     record = Record(
-        bridge=bridge.name, mark=mark.alias(), owner=found.owner, uplink=found, second=second, changes=changes
+        bridge=bridge.name,
+        mark=mark.alias(),
+        owner=found.owner,
+        uplink=found,
+        second=second,
+        changes=changes,
+        order=order,
     )
     keep(record)
     return record
+
+
+def stands(record: Record) -> bool:
+    """Whether all of it is in the files, whatever others have written there since."""
+    return all(files.is_so(change, record.bridge) for change in record.changes)
 
 
 def write(record: Record) -> None:
@@ -94,6 +107,7 @@ def write(record: Record) -> None:
         MODULES[record.owner].check(record.bridge)
     except (OwnerFailed, OSError):
         put_back(record)
+        drop(record)
         raise
 
 
@@ -105,6 +119,10 @@ def hand_over(record: Record) -> None:
 def put_back(record: Record) -> None:
     """The files as they were, byte for byte where nobody else has changed them. Raises OSError."""
     files.put_back(record.changes, record.bridge)
+
+
+def drop(record: Record) -> None:
+    """Once its owner knows that the files have gone: killed before, the next try tells it so again. Raises OSError."""
     _file(record.bridge).unlink(missing_ok=True)
 
 
@@ -113,6 +131,14 @@ def take_back(record: Record) -> None:
     MODULES[record.owner].take_back(record.bridge, record.uplink)
     if record.owner == "networkmanager":
         networkmanager.hold(_ports(record))
+
+
+def go_on(record: Record) -> None:
+    """After the undo of its removal: the bridge and the files are there again, and the owner goes on with them. Raises
+    OwnerFailed, OSError."""
+    if record.owner == "networkmanager":
+        networkmanager.hold([*_ports(record), record.bridge])
+    hand_over(record)
 
 
 @contextmanager

@@ -31,6 +31,14 @@ def put_back(changes: Iterable[FileChange], bridge: str) -> None:
             _put(path, without_marks(now, bridge))
 
 
+def is_so(change: FileChange, bridge: str) -> bool:
+    """Whether what is ours is in the file; others may have changed the rest of it since. Raises OSError."""
+    now = _read(Path(change.path))
+    if now == change.after:
+        return True
+    return now is not None and change.before is not None and without_marks(now, bridge) != now
+
+
 def _read(path: Path) -> str | None:
     try:
         return path.read_text()
