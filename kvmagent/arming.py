@@ -138,10 +138,14 @@ def restore(why: str) -> None:
             return
         except GuardFailed as error:
             log.warning("%s", error)
+    restore_here(armed, why)
+
+
+def restore_here(armed: Armed, why: str) -> None:
+    """By this process, whatever the guard has done. Raises OSError."""
     for line in guard.carry_out(armed.restore):
         log.info("%s", line)
-    outcome: Outcome = {"owner": armed.owner, "state": "restored", "why": why, "at": boot_clock()}
-    write_whole(_directory() / OUTCOME, outcome)
+    _write_outcome(armed, why)
 
 
 def tell(word: str) -> list[str]:
@@ -217,6 +221,11 @@ def _write_plan(armed: Armed) -> None:
         "netns": os.stat("/proc/thread-self/ns/net").st_ino,
     }
     write_whole(_directory() / PLAN, content)
+
+
+def _write_outcome(armed: Armed, why: str) -> None:
+    outcome: Outcome = {"owner": armed.owner, "state": "restored", "why": why, "at": boot_clock()}
+    write_whole(_directory() / OUTCOME, outcome)
 
 
 def _read_plan() -> Armed | None:

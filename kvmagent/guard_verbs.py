@@ -18,6 +18,7 @@ from virtnet.text import text
 from virtnet.verbs import Verb
 
 RESTORE_SECONDS = 5.0  # after the deadline: until the guard must have put everything back
+SETTLING = 3.0  # seconds: until the kernel has given a link its own addresses again
 
 
 class Confirmation(Protocol):
@@ -109,6 +110,8 @@ class GuardVerbs:
                 self._steps.already_so(verb)
                 return
             verdict = self._confirmation.verdict(self.armed)
+            if verdict is None and self._how_it_ended() == "kept":
+                verdict = "keep"  # at the host's terminal, in the last moment of the window
             if verdict == "keep":
                 if arming.find()[1] != "kept":  # else somebody kept it at the host's terminal
                     arming.keep(self._confirmation.owner)
@@ -118,7 +121,7 @@ class GuardVerbs:
             if verdict == "undo":
                 arming.restore("it was to be undone")
                 raise VerbFailed(text("It was to be undone."))
-            self._await_restored()
+            arming.restore("nobody confirmed in time")  # nothing happens where the guard has done so
             raise VerbFailed(text("Nobody confirmed the change in time, so the guard has taken it back."))
 
     def _arm(self, touched: tuple[str, ...], asks: Asks, seconds: float) -> None:
@@ -156,17 +159,22 @@ class GuardVerbs:
         back = Verb(text=text("Put %(links)s back as before.", links=names), command="kvmagent undo")
         self._steps.push(back, self._put_back)
 
-    @staticmethod
-    def _put_back() -> bool:
-        _, state, _ = arming.find()
-        if state == "restored":
-            return False
+    def _put_back(self) -> bool:
+        armed, state, _ = arming.find()
+        if armed is not None and state == "restored":
+            # The guard may have done so while this action was still at work: what came after that goes now.
+            before = self.before
+            if not before or not snapshot.differences_that_stay(before, of=armed.links, seconds=SETTLING):
+                return False
+            arming.restore_here(armed, "what was done after the guard had put all back")
+            return True
         arming.restore("a later step failed")
         return True
 
     @staticmethod
-    def _await_restored() -> None:
+    def _how_it_ended() -> arming.State:
+        """Of a window that is over; waits for a guard that is at work."""
         deadline = time.monotonic() + RESTORE_SECONDS
-        while arming.find()[1] == "armed" and time.monotonic() < deadline:
+        while (state := arming.find()[1]) == "armed" and time.monotonic() < deadline:
             time.sleep(0.05)
-        arming.restore("nobody confirmed in time")  # nothing happens where the guard has done so
+        return state

@@ -1,12 +1,13 @@
 """One change of a host's bridge by the real verbs, the guard included; only libvirt's part is left out.
 
     python -m tests.agent.change make|change|remove|vfs|loop|facts [--verdict keep|undo|never] [--kill N] [--fault NAME]
-                                 [--owner NAME]
+                                 [--stall N] [--owner NAME]
 
 "change": of a network whose bridge was lost with the host's last start. "vfs": 4 VFs where eth0 has 2, on a card that
 is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and removes the bridge
---runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb. --fault: what goes
-wrong, see FAULTS. --two: with a second uplink, eth1, and STP. --uplink: another first one, "" for none.
+--runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb. --stall N: there it
+waits until the guard is gone. --fault: what goes wrong, see FAULTS. --two: with a second uplink, eth1, and STP.
+--uplink: another first one, "" for none.
 Prints each step, and the outcome as the agent would report it.
 """
 
@@ -18,6 +19,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 from uuid import UUID
 
@@ -59,7 +61,8 @@ FAULTS = {
 
 
 class Says:
-    """A Confirmation that has made up its mind; "never" waits until the window is over."""
+    """A Confirmation that has made up its mind; "never" waits until the window is over, "late" until it is so or
+    somebody else has decided, and knows nothing of that."""
 
     def __init__(self, verdict: str, owner: str) -> None:
         self.owner = owner
@@ -70,6 +73,9 @@ class Says:
             return "keep"
         if self._verdict == "undo":
             return "undo"
+        if self._verdict == "late":
+            stalled()
+            return None
         time.sleep(armed.left)
         return None
 
@@ -102,11 +108,11 @@ class Host:
         return self.links.compare_with_before() and undone
 
 
-class Killed:
-    """A host whose process is killed at one point."""
+class Interrupted:
+    """A host to whose process something happens at one point."""
 
-    def __init__(self, host: Host, at: int) -> None:
-        self._host, self._at, self._point = host, at, 0
+    def __init__(self, host: Host, at: int, happens: Callable[[], None]) -> None:
+        self._host, self._at, self._happens, self._point = host, at, happens, 0
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._host, name)
@@ -121,7 +127,16 @@ class Killed:
     def _reach(self) -> None:
         self._point += 1
         if self._point == self._at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self._happens()
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stalled() -> None:
+    while arming.find()[1] == "armed":
+        time.sleep(0.05)
 
 
 def facts() -> HostFacts:
@@ -166,12 +181,14 @@ def plug_in_card() -> None:
     card.make(2)
 
 
-def change(what: str, says: Says, kill: int = 0, wanted: Bridge = SPEC) -> tuple[str, list[Step]]:
+def change(
+    what: str, says: Says, wanted: Bridge = SPEC, *, at: int = 0, happens: Callable[[], None] = killed
+) -> tuple[str, list[Step]]:
     """("applied" | "undone" | "failed", the steps)."""
     told: list[Step] = []
     host = Host(told, says)
     try:
-        ask(what, Killed(host, kill) if kill else host, wanted)
+        ask(what, Interrupted(host, at, happens) if at else host, wanted)
     except VerbFailed:
         return ("undone" if host.undo() else "failed"), told
     return "applied", told
@@ -183,6 +200,7 @@ def main() -> None:
     parser.add_argument("--verdict", default="keep")
     parser.add_argument("--owner", default="")
     parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--stall", type=int, default=0)
     parser.add_argument("--fault", default="")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--two", action="store_true")
@@ -200,7 +218,9 @@ def main() -> None:
         for what in ("make", "remove") if arguments.what == "loop" else (arguments.what,):
             owner = arguments.owner or f"{os.getpid()}-{number}-{what}"
             begun = time.perf_counter()
-            outcome, told = change(what, Says(arguments.verdict, owner), arguments.kill, wanted)
+            happens = stalled if arguments.stall else killed
+            at = arguments.stall or arguments.kill
+            outcome, told = change(what, Says(arguments.verdict, owner), wanted, at=at, happens=happens)
             for step in told:
                 print(f"{step.outcome:>12}  {step.text} {step.detail or ''}")
             print(

@@ -263,6 +263,26 @@ def _hide_pyroute2(pid: int, empty: Path) -> None:
     assert subprocess.run(imports, check=False, capture_output=True).returncode == 1
 
 
+def test_what_was_kept_at_the_host_s_terminal_in_the_last_moment_stays(patient: CabledHost) -> None:
+    host = patient
+    command = ["ip", "netns", "exec", host.name, sys.executable, "-m", "tests.agent.change", "make"]
+    change = subprocess.Popen([*command, "--verdict", "late"], env=host.environment, stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: "10.9.0.2/24" not in host.run(["ip", "address", "show", "dev", "eth0"]))
+    assert "The change stays" in host.run([sys.executable, "-m", "kvmagent", "keep"])
+    said, _ = change.communicate(timeout=30)
+    assert '"outcome": "applied"' in said
+    assert host.guard_outcome() == "kept"
+    assert "10.9.0.2/24" in host.run(["ip", "address", "show", "dev", "br0"])
+
+
+@pytest.mark.parametrize("point", [2, 6])  # before the bridge is made, and once eth0 is its port
+def test_an_agent_that_stalls_until_the_guard_has_taken_it_back_leaves_nothing(host: CabledHost, point: int) -> None:
+    before = host.snapshot()
+    assert host.outcome("make", "--stall", str(point)) == "undone"
+    assert host.guard_outcome() == "restored"
+    assert host.differences(before) == []
+
+
 def test_a_guard_that_is_ended_puts_the_network_back_first(patient: CabledHost) -> None:
     host = patient
     before = host.snapshot()
