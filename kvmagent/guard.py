@@ -27,7 +27,9 @@ PLAN, SOCKET, OUTCOME = "plan.json", "guard.sock", "outcome.json"
 LOOK = 0.25  # seconds: how often the clock is looked at. select(2) does not count the time of a suspended host
 PATIENCE = 1.0  # seconds for a client to say its word
 LONGEST_STEP = 10.0  # seconds
+LINES_A_SECOND = 1000  # of a batch, at the very least
 LONGEST_WAIT = 0.5  # seconds, for what the kernel does by itself
+END = "link show dev lo"  # the last line of a batch, and the only one that prints
 
 
 class Write(TypedDict):
@@ -39,7 +41,8 @@ class Write(TypedDict):
 
 
 class Batch(TypedDict):
-    """Lines for `ip -force -batch`: what is so already the kernel refuses, and the rest goes on."""
+    """Lines for `ip -force -batch`: what is so already the kernel refuses, and the rest goes on, also after a line that
+    `ip` itself does not understand."""
 
     do: Literal["ip"]
     options: list[str]  # [], ["-4"], ["-6"]
@@ -84,8 +87,7 @@ def carry_out(steps: list[Step]) -> list[str]:
             if step["do"] == "write":
                 Path(step["path"]).write_text(step["value"])
             elif step["do"] == "ip":
-                text = "".join(f"{line}\n" for line in step["lines"])
-                said += _run(["ip", *step["options"], "-force", "-batch", "-"], text)
+                said += _batch(["ip", *step["options"]], step["lines"])
             elif step["do"] == "wait":
                 _wait(Path(step["path"]), step["value"])
             else:
@@ -116,11 +118,33 @@ def _wait(path: Path, value: str) -> None:
         time.sleep(0.001)  # sysfs tells no change of it
 
 
-def _run(command: list[str], text: str = "") -> list[str]:
-    done = subprocess.run(
-        command, input=text, capture_output=True, text=True, timeout=LONGEST_STEP, check=False, start_new_session=True
+def _batch(command: list[str], lines: list[str]) -> list[str]:
+    """All at once; one by one where that came to no end: a word that `ip` does not know ends it there and then, -force
+    or not, and says not where."""
+    text = "".join(f"{line}\n" for line in [*lines, END])
+    done = _ran([*command, "-force", "-batch", "-"], text, LONGEST_STEP + len(lines) / LINES_A_SECOND)
+    said = done.stderr.splitlines()
+    if not done.stdout:
+        for line in lines:
+            said += _run([*command, *line.split()])
+    return said
+
+
+def _run(command: list[str]) -> list[str]:
+    return _ran(command).stderr.splitlines()
+
+
+def _ran(command: list[str], text: str = "", timeout: float = LONGEST_STEP) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        input=text,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        check=False,
+        start_new_session=True,
     )
-    return done.stderr.splitlines()
 
 
 class Guard:
