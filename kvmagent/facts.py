@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 from xml.etree import ElementTree as ET
@@ -35,7 +36,16 @@ from kvmagent.persist import bridge as lasting
 from kvmagent.persist.configuration import read_masked
 from kvmagent.way_to_panel import way_to_panel
 from virtnet import inbound, network_xml, read_network
-from virtnet.facts import DomainFacts, FilterFacts, HostFacts, InboundFacts, InterfaceFacts, NetworkFacts, Versions
+from virtnet.facts import (
+    DomainFacts,
+    FilterFacts,
+    HostFacts,
+    InboundFacts,
+    InterfaceFacts,
+    Lease,
+    NetworkFacts,
+    Versions,
+)
 from virtnet.libvirt_xml import parse
 from virtnet.link_facts import Link
 from virtnet.plan import firewall_ruleset
@@ -45,7 +55,7 @@ log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 GONE = (libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_NO_DOMAIN)
-
+DOCUMENTS_KEPT = 512  # of networks: read once, as long as nothing in them changes
 
 NO_VERSIONS = Versions()
 
@@ -95,9 +105,11 @@ def read_facts(libvirt: Libvirt) -> HostFacts:
     return facts.model_copy(update={"configurations": read_masked(["", *facts.uplinks]), "lasting": lasting.read_all()})
 
 
-def read_networks(connection: libvirt.virConnect) -> tuple[NetworkFacts, ...]:
-    """All networks, by name. Raises libvirt.libvirtError."""
-    found = _each(libvirt_networks.list_all(connection), _network)
+def read_networks(connection: libvirt.virConnect, *, leases: bool = True) -> tuple[NetworkFacts, ...]:
+    """All networks, by name; without their leases where nobody looks at them. Raises libvirt.libvirtError."""
+    # Each order reads them all. With many networks the questions to libvirtd are what takes the time: two for each.
+    listed, states = libvirt_networks.list_all(connection), libvirt_networks.states(connection)
+    found = _each(listed, lambda network: _network(network, states, leases=leases))
     return tuple(sorted(found, key=lambda network: (network.name, network.uuid)))
 
 
@@ -165,16 +177,21 @@ def _each(objects: list[libvirt.virNetwork | libvirt.virDomain], read: Callable[
     return found
 
 
-def _network(network: libvirt.virNetwork) -> NetworkFacts:
-    active = bool(network.isActive())
-    persistent = bool(network.isPersistent())
-    return read_network.read(
+def _network(network: libvirt.virNetwork, states: libvirt_networks.States, *, leases: bool) -> NetworkFacts:
+    uuid = network.UUIDString()
+    active, persistent = uuid in states.active, uuid in states.persistent
+    return _read_network(
         libvirt_networks.inactive_xml(network, persistent=persistent),
-        active=active,
-        persistent=persistent,
-        autostart=persistent and bool(network.autostart()),
-        leases=libvirt_networks.leases(network) if active else (),
+        active,
+        persistent,
+        persistent and uuid in states.autostart,
+        libvirt_networks.leases(network) if leases and active else (),
     )
+
+
+@lru_cache(maxsize=DOCUMENTS_KEPT)
+def _read_network(xml: str, active: bool, persistent: bool, autostart: bool, leases: tuple[Lease, ...]) -> NetworkFacts:
+    return read_network.read(xml, active=active, persistent=persistent, autostart=autostart, leases=leases)
 
 
 def _domain(

@@ -71,17 +71,21 @@ def read(found_links: Iterable[Link], routes: Iterable[Route], ruleset: str | No
         rules_in_force=in_force(ruleset),
         firewalld=any(chain.get("table") == "firewalld" for chain in foreign),
         br_netfilter=_switch(BR_NETFILTER) == "1",
-        strict_rp_filter=tuple(sorted(link.name for link in known if _is_strict(link))),
+        strict_rp_filter=_strict(known),
         accept_ra=tuple(name for name in ra if _switch(SYSCTL / f"ipv6/conf/{name}/accept_ra") == "1"),
         forwards_ipv6=tuple(name for name in ra if _switch(SYSCTL / f"ipv6/conf/{name}/forwarding") == "1"),
     )
 
 
-def _is_strict(link: Link) -> bool:
-    """Whether rp_filter is strict: the kernel takes the larger of the link's and of `all`'s; 1 is strict, 2 loose."""
-    if not any(address.version == 4 and not address.is_loopback for address in link.addresses):
-        return False
-    return max(_switch(SYSCTL / f"ipv4/conf/{name}/rp_filter") for name in ("all", link.name)) == "1"
+def _strict(found_links: Iterable[Link]) -> tuple[str, ...]:
+    """Links whose rp_filter is strict: the kernel takes the larger of its own and of `all`'s; 1 is strict, 2 loose."""
+    of_all = _switch(SYSCTL / "ipv4/conf/all/rp_filter")
+    asked = (
+        link.name
+        for link in found_links
+        if any(address.version == 4 and not address.is_loopback for address in link.addresses)
+    )
+    return tuple(sorted(name for name in asked if max(of_all, _switch(SYSCTL / f"ipv4/conf/{name}/rp_filter")) == "1"))
 
 
 def _links_of_router_advertisements(found_links: Iterable[Link], routes: Iterable[Route]) -> list[str]:

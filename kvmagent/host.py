@@ -199,7 +199,7 @@ class LinuxHost:
         with self._steps.doing(verb):
             connection = self._libvirt.connection()
             # The preview's own way: what was shown is what is loaded.
-            preview = RecordingHost(HostFacts(networks=read_networks(connection)))
+            preview = RecordingHost(HostFacts(networks=read_networks(connection, leases=False)))
             preview.load_firewall(network, rules)
             (verb,) = preview.verbs
         self._load(self._firewall, verb)

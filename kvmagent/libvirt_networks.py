@@ -6,6 +6,7 @@ A network is found by its UUID; its name is for people. All raise libvirt.libvir
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from uuid import UUID
@@ -17,9 +18,31 @@ from virtnet.facts import Lease
 from virtnet.refs import NetworkRef
 
 
+@dataclass(frozen=True)
+class States:
+    """The UUIDs of the networks that are so at one moment."""
+
+    active: frozenset[str]
+    persistent: frozenset[str]
+    autostart: frozenset[str]
+
+
 def list_all(connection: libvirt.virConnect) -> list[libvirt.virNetwork]:
     networks: list[libvirt.virNetwork] = connection.listAllNetworks(0)
     return networks
+
+
+def states(connection: libvirt.virConnect) -> States:
+    """Three questions to libvirtd for all networks, instead of three for each of them."""
+
+    def having(flag: int) -> frozenset[str]:
+        return frozenset(network.UUIDString() for network in connection.listAllNetworks(flag))
+
+    return States(
+        active=having(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE),
+        persistent=having(libvirt.VIR_CONNECT_LIST_NETWORKS_PERSISTENT),
+        autostart=having(libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART),
+    )
 
 
 def lookup(connection: libvirt.virConnect, ref: NetworkRef) -> libvirt.virNetwork:

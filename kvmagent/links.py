@@ -162,6 +162,9 @@ def _link(
     limited = dynamic.get(message["index"], set())
     mark = Mark.read(message.get_attr("IFLA_IFALIAS")) or lasting.mark_of(name) if kind_of_link == "bridge" else None
     stp, delay = _stp(name, kind_of_link)
+    sysfs = sriov.SYS_CLASS_NET / name
+    # What stands on no device of the host, a bridge or a guest's tap, is not asked for what only devices have.
+    is_device = (sysfs / "device").exists()
     return Link(
         name=name,
         index=message["index"],
@@ -176,20 +179,19 @@ def _link(
         addresses=tuple(addresses),
         dynamic=tuple(address for address in addresses if address in limited),
         speed=_speed(name) if kind_of_link in WITH_SPEED else None,
-        driver=sriov.linked(sriov.SYS_CLASS_NET / name / "device" / "driver"),
-        pci_address=pci_address(name),
-        wireless=(sriov.SYS_CLASS_NET / name / "wireless").exists()
-        or (sriov.SYS_CLASS_NET / name / "phy80211").exists(),
+        driver=sriov.linked(sysfs / "device" / "driver") if is_device else None,
+        pci_address=pci_address(name) if is_device else None,
+        wireless=(sysfs / "wireless").exists() or (sysfs / "phy80211").exists(),
         made_for=mark.network if mark else None,
         made_with=mark.uplink if mark else None,
         made_with_second=mark.second.name if mark and mark.second else None,
         made_with_down=tuple(uplink.name for uplink in mark.uplinks if not uplink.was_up) if mark else (),
         stp=stp,
         forward_delay=delay,
-        pf=sriov.pf_of(name),
-        totalvfs=sriov.totalvfs(name),
-        numvfs=sriov.numvfs(name),
-        numa_node=sriov.numa_node(name),
+        pf=sriov.pf_of(name) if is_device else None,
+        totalvfs=sriov.totalvfs(name) if is_device else None,
+        numvfs=sriov.numvfs(name) if is_device else None,
+        numa_node=sriov.numa_node(name) if is_device else None,
     )
 
 

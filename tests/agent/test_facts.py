@@ -1,9 +1,11 @@
 """Reading HostFacts, on libvirt's test driver."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_interface
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import libvirt as bindings
@@ -13,6 +15,7 @@ from kvmagent import facts
 from kvmagent.facts import read_facts
 from kvmagent.guest_addresses import GuestAddresses
 from kvmagent.libvirt_connection import Libvirt
+from virtnet import read_network
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
 
 CARDS = """
@@ -69,6 +72,81 @@ def test_the_digest_changes_with_a_network(libvirt_test: Libvirt) -> None:
     before = read_facts(libvirt_test).digest()
     libvirt_test.connection().networkLookupByName("lan").destroy()
     assert read_facts(libvirt_test).digest() != before
+
+
+@pytest.fixture
+def questions(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often libvirt has answered what about networks."""
+    asked: Counter[str] = Counter()
+
+    def counted(kind: type, name: str) -> None:
+        ask = getattr(kind, name)
+
+        def count(*arguments: object) -> object:
+            answer = ask(*arguments)
+            asked[name] += 1  # only what was answered: the test driver does not know the flag for inactive documents
+            return answer
+
+        monkeypatch.setattr(kind, name, count)
+
+    counted(bindings.virConnect, "listAllNetworks")
+    # Those that send nothing to libvirtd are left out: name, UUID and UUIDString are in the object.
+    for name in ("XMLDesc", "DHCPLeases", "isActive", "isPersistent", "autostart", "bridgeName", "listAllPorts"):
+        counted(bindings.virNetwork, name)
+    return asked
+
+
+def many_networks(connection: bindings.virConnect, count: int) -> None:
+    for number in range(count):
+        found = connection.networkDefineXML(network(f"net{number}", 100 + number))
+        if number % 2:
+            found.create()
+
+
+def test_of_many_networks_libvirtd_is_asked_twice_for_each_at_most(
+    libvirt_test: Libvirt, questions: Counter[str]
+) -> None:
+    many_networks(libvirt_test.connection(), 50)
+    assert len(read_facts(libvirt_test).networks) == 52
+    assert questions["listAllNetworks"] == 4
+    assert sum(questions.values()) <= 4 + 2 * 52
+
+
+def test_without_their_leases_it_is_asked_once_for_each(libvirt_test: Libvirt, questions: Counter[str]) -> None:
+    many_networks(libvirt_test.connection(), 50)
+    assert len(facts.read_networks(libvirt_test.connection(), leases=False)) == 52
+    assert sum(questions.values()) == 4 + 52
+
+
+def test_the_document_of_a_network_is_read_again_only_when_something_of_it_has_changed(
+    libvirt_test: Libvirt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, documents = read_network.read, []
+
+    def counted(xml: str, **about: Any) -> NetworkFacts:
+        documents.append(xml)
+        return read(xml, **about)
+
+    connection = libvirt_test.connection()
+    many_networks(connection, 10)
+    read_facts(libvirt_test)
+    monkeypatch.setattr(read_network, "read", counted)
+    read_facts(libvirt_test)
+    assert documents == []
+    connection.networkLookupByName("net3").destroy()
+    connection.networkLookupByName("net4").setAutostart(1)
+    found = {one.name: one for one in read_facts(libvirt_test).networks}
+    assert len(documents) == 2
+    assert (found["net3"].active, found["net4"].autostart, found["net5"].active) == (False, True, True)
+
+
+def test_networks_say_whether_they_are_active_persistent_and_started_with_the_host(libvirt_test: Libvirt) -> None:
+    connection = libvirt_test.connection()
+    connection.networkLookupByName("lan").destroy()
+    connection.networkLookupByName("lan").setAutostart(1)
+    connection.networkCreateXML(network("passing", 9))
+    found = {one.name: (one.active, one.persistent, one.autostart) for one in read_facts(libvirt_test).networks}
+    assert found == {"lan": (False, True, True), "passing": (True, False, False), "zone": (True, True, False)}
 
 
 def test_each_kind_of_card_shows_where_it_is_plugged_in(libvirt_test: Libvirt) -> None:
