@@ -20,12 +20,11 @@ from pydantic import TypeAdapter, ValidationError
 from kvmagent.journal import Journal
 from kvmagent.keys import fingerprint
 from kvmagent.nonces import Nonces
+from kvmagent.retries import pauses
 from kvmagent.settings import Settings
 from virtnet.channel import HEARTBEAT_SECONDS, QUEUE, STREAM_FIELD, STREAM_MAXLEN, down_prefix, up_stream
 from virtnet.envelope import seal
 from virtnet.messages import AnyReport, FactsReport, Heartbeat, Report
-
-RETRY_SECONDS = 3.0
 
 log = logging.getLogger(__name__)
 _any_report: TypeAdapter[AnyReport] = TypeAdapter(AnyReport)
@@ -77,21 +76,27 @@ class Reports:
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set, and whatever becomes of Redis."""
         heartbeat_at = time.monotonic()
+        waits = pauses()
         while not stop.is_set():
             try:
                 if self._anew.is_set():
                     self._anew.clear()
                     self._redis.connection_pool.disconnect()
-                self._send_waiting()
+                # Before what became of orders: the panel has a nonce of this process when it hears that this process
+                # has refused one of the last, and can send that order again at once.
                 if time.monotonic() >= heartbeat_at:
+                    self._send_facts()
                     self._send(Heartbeat(nonce=self._nonces.fresh(), facts_digest=self._facts_digest))
                     heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
                     self._watch(self._messages_wait())
+                self._send_waiting()
+                self._send_facts()
                 self._say("")
+                waits = pauses()
             except (redis.RedisError, OSError, sqlite3.Error) as error:
                 self._say(f"{type(error).__name__}: {error}")
                 self._watch(False)
-                stop.wait(RETRY_SECONDS)
+                stop.wait(next(waits))
                 continue
             self._wake.wait(max(0.0, heartbeat_at - time.monotonic()))
             self._wake.clear()
@@ -103,6 +108,8 @@ class Reports:
             except ValidationError:
                 log.exception("a report that another version of the agent wrote is left out")
             self._journal.delivered(waiting)
+
+    def _send_facts(self) -> None:
         with self._facts_lock:
             facts = self._facts
         if facts is None:
@@ -127,7 +134,7 @@ class Reports:
     def _say(self, trouble: str) -> None:
         """Logs when Redis goes away for another reason than before, and when it is back: once each."""
         if trouble and trouble != self._trouble:
-            log.warning("reports wait, trying again every %.0f s: %s", RETRY_SECONDS, trouble)
+            log.warning("reports wait, trying again: %s", trouble)
         elif self._trouble and not trouble:
             log.info("reports go out again")
         self._trouble = trouble

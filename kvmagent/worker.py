@@ -17,11 +17,16 @@ from celery.worker import consumer
 from celery.worker.state import maybe_shutdown
 from kombu import Connection, Exchange, Queue
 
+from kvmagent import retries
 from kvmagent.settings import Settings
 from virtnet.channel import QUEUE, down_prefix
 
 BRPOP_SECONDS = 4  # below socket_timeout, or the last BRPOP of a worker that stops would end in a timeout
-RECONNECT_SECONDS = 3
+RETRIES: dict[str, Any] = {  # floats, as kombu documents them; its annotations say int
+    "interval_start": retries.FIRST_SECONDS,
+    "interval_step": retries.STEP_SECONDS,
+    "interval_max": retries.LONGEST_SECONDS,
+}
 
 log = logging.getLogger(__name__)
 
@@ -96,14 +101,12 @@ def _keep_logging(**_: object) -> None:
 
 
 class Consumer(consumer.Consumer):
-    """Celery's, but it never waits longer than a few seconds to try Redis again, and says once that it is away."""
+    """Celery's, but it tries Redis again soon (retries), and says once that it is away."""
 
     _trouble = ""
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        conn.ensure_connection(
-            self._away, interval_start=1, interval_step=1, interval_max=RECONNECT_SECONDS, callback=maybe_shutdown
-        )
+        conn.ensure_connection(self._away, callback=maybe_shutdown, **RETRIES)
         if self._trouble:
             log.info("orders are taken again")
         self._trouble = ""
@@ -112,5 +115,5 @@ class Consumer(consumer.Consumer):
     def _away(self, error: Exception, _interval: float, **_: Any) -> None:
         trouble = f"{type(error).__name__}: {error}"
         if trouble != self._trouble:
-            log.warning("no orders can be taken, trying again every %d s: %s", RECONNECT_SECONDS, trouble)
+            log.warning("no orders can be taken, trying again: %s", trouble)
         self._trouble = trouble

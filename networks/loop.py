@@ -14,7 +14,7 @@ from redis import RedisError
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE = 1.0  # so that it goes on within a second or so
+LONGEST_PAUSE = 0.5  # so that it goes on within a second or so
 
 
 class Loop:

@@ -172,12 +172,25 @@ def _rejected(change: Change, said: OrderRejected) -> None:
     """Something under this order's id was no good order. Anyone at the broker can bring that about, so it decides
     nothing: the order is sent again until its time is up."""
     sentence = text("The host refused what it was sent (%(reason)s).", reason=said.reason)
-    if said.reason != "stale-nonce":
+    if said.reason == "stale-nonce":
+        _send_again_with_a_newer_nonce(change)
+    else:
         Change.objects.filter(pk=change.pk, state=ChangeState.SENT).update(error=sentence.model_dump(mode="json"))
         record_bad_report(change.host, f"refused what it was sent under the order {change.pk}: {said.reason}")
     if said.reason == "too-old" and change.not_after < timezone.now():
         # An agent that knew the order would have answered from its journal, so nothing is being done.
         expire(change)
+
+
+def _send_again_with_a_newer_nonce(change: Change) -> None:
+    """An agent that was started anew knows no nonce of before, and tells one of its own before it tells a refusal: with
+    that the order can go at once. Without a newer one it would only be refused again."""
+    if change.state != ChangeState.SENT or change.sent_at is None:
+        return
+    nonce_at = change.host.nonce_at
+    if nonce_at is not None and nonce_at > change.sent_at:
+        Change.objects.filter(pk=change.pk, state=ChangeState.SENT, sends=change.sends).update(sent_at=None)
+        transaction.on_commit(nudge)
 
 
 def expire(change: Change) -> bool:

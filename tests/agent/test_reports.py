@@ -12,7 +12,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from kvmagent import reports as reports_module
 from kvmagent.journal import Journal
 from kvmagent.nonces import Nonces
 from kvmagent.reports import Reports
@@ -20,7 +19,7 @@ from tests.agent.enrolled_host import EnrolledHost
 from tests.agent.supervised_agent import awaited
 from tests.redis_server import RedisServer
 from virtnet.facts import HostFacts
-from virtnet.messages import FactsReport, Heartbeat, OrderFinished
+from virtnet.messages import FactsReport, Heartbeat, OrderFinished, OrderRejected
 
 pytestmark = pytest.mark.redis
 
@@ -57,8 +56,7 @@ class Sender:
 
 
 @pytest.fixture
-def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
-    monkeypatch.setattr(reports_module, "RETRY_SECONDS", 0.2)
+def sender(tmp_path: Path) -> Iterator[Sender]:
     with RedisServer() as server:
         sender = Sender(tmp_path, server)
         sender.start()
@@ -82,6 +80,18 @@ def test_a_heartbeat_names_the_facts_that_went_before_it(tmp_path: Path) -> None
         sender.stop()
     assert isinstance(heartbeat, Heartbeat)
     assert heartbeat.facts_digest == facts.digest()
+
+
+def test_the_panel_has_a_nonce_of_this_process_before_it_hears_what_became_of_orders(tmp_path: Path) -> None:
+    with RedisServer() as server:
+        sender = Sender(tmp_path, server)
+        # As of an order that was sent with a nonce of the process before this one: with a new one it can go at once.
+        sender.journal.refuse(OrderRejected(order=uuid4(), reason="stale-nonce"), tell=True)
+        sender.start()
+        awaited(lambda: sender.told("rejected"), 5)
+        sender.stop()
+        kinds = [report.report.kind for report in sender.enrolled.reports(server.client())]
+    assert kinds == ["heartbeat", "rejected"]
 
 
 def test_what_became_of_orders_waits_while_redis_is_away_and_comes_in_order(sender: Sender) -> None:

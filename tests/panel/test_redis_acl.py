@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 import redis
+from django.conf import settings as django_settings
+from pytest_django import Settings
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from redis.exceptions import ConnectionError as RedisGone
-from redis.exceptions import NoPermissionError, ResponseError
 from redis.retry import Retry
 
 from hosts import operations
 from hosts.broker import NUDGE
 from hosts.models import Host, HostStatus
 from hosts.redis_acl import WORKER_COMMANDS, RedisUsers
+from networks.management.commands.worker import Worker
+from networks.signing import load_signer
 from team.models import User
+from tests.panel.conftest import use_environment
 from tests.panel.factories import make_host
 from tests.redis_server import DOWN_COMMANDS, RedisServer
 from virtnet.channel import down_prefix, up_stream
@@ -244,3 +250,22 @@ def test_reconciling_a_hundred_hosts_is_cheap(panel_redis: RedisServer) -> None:
     for _ in range(5):
         users.reconcile()
     assert (time.process_time() - start) / 5 < 0.1
+
+
+def test_a_redis_that_was_started_anew_has_its_users_again_at_the_worker_s_first_turn(
+    settings: Settings, tmp_path: Path, host: Host
+) -> None:
+    with_password(host)
+    with RedisServer() as server:
+        use_environment(settings, tmp_path, redis_url=server.url)
+        worker = Worker(load_signer(django_settings.ENVIRONMENT.signing_key))
+        worker.turn()
+        assert as_host(server, host).ping()
+        server.kill()
+        with pytest.raises(RedisGone):
+            worker.turn()
+        server.start()
+        with pytest.raises(AuthenticationError):
+            as_host(server, host).ping()
+        worker.turn()
+        assert as_host(server, host).ping()

@@ -26,7 +26,7 @@ from tests.panel.agent_double import Received, receive, verdicts, waiting
 from tests.panel.factories import Agent, arm, nat_spec
 from tests.redis_server import RedisServer
 from virtnet.channel import CARRY_OUT, PING, VERDICTS, down_prefix
-from virtnet.messages import OrderArmed, OrderFinished, OrderReceived
+from virtnet.messages import Heartbeat, OrderArmed, OrderFinished, OrderReceived, OrderRejected
 
 pytestmark = [pytest.mark.redis, pytest.mark.django_db]
 
@@ -89,6 +89,25 @@ def test_it_is_sent_again_with_a_fresh_nonce_until_it_is_received(
     later(change, 10)  # nothing was heard of it for too long: the agent answers from its journal
     sender.look()
     assert len(orders(panel_redis, host)) == 1
+
+
+def test_an_order_that_an_agent_started_anew_has_refused_goes_again_at_once_with_its_nonce(
+    sender: Sender, panel_redis: RedisServer, host: Host, agent: Agent, change: Change
+) -> None:
+    refused = OrderRejected(order=change.pk, reason="stale-nonce")
+    sender.look()
+    assert len(orders(panel_redis, host)) == 1
+    record_report(host, agent.report(refused))
+    sender.look()
+    assert orders(panel_redis, host) == []  # with the nonce that it has, it would only be refused again
+    record_report(host, agent.report(Heartbeat(nonce="nonce-2", facts_digest="")))
+    record_report(host, agent.report(refused))
+    sender.look()
+    [again] = orders(panel_redis, host)
+    assert (again.order().order, again.order().nonce) == (change.pk, "nonce-2")
+    record_report(host, agent.report(refused))
+    sender.look()
+    assert orders(panel_redis, host) == []
 
 
 def test_one_order_at_a_time_in_their_order(

@@ -42,15 +42,30 @@ class Worker:
         self._users = RedisUsers(redis, web_password=environment.web_redis_password.get_secret_value())
         self._sender = Sender(Pipe(environment.redis_url, redis), signer)
         self._reconciled_at = 0.0
+        self._users_are_due = True
         self._look_at_once = True
 
     def turn(self) -> None:
+        try:
+            self._turn()
+        except BaseException:
+            # A Redis that was away may have come back without its users, and no host gets in before they are there.
+            self._users_are_due = True
+            raise
+
+    def _turn(self) -> None:
         nudged = not self._look_at_once and self._waiting.blpop([NUDGE], timeout=LOOK_SECONDS) is not None
         self._look_at_once = True  # what was nudged for is not forgotten when the look fails
         if nudged:
             self._redis.delete(NUDGE)  # those before this moment; the look that follows sees what they were for
+        if self._users_are_due:  # before anything is sent: the hosts try to get in all the time
+            self._reconcile()
         self._sender.look()
         if nudged or time.monotonic() - self._reconciled_at >= RECONCILE_SECONDS:
-            self._users.reconcile()
-            self._reconciled_at = time.monotonic()
+            self._reconcile()
         self._look_at_once = False
+
+    def _reconcile(self) -> None:
+        self._users.reconcile()
+        self._reconciled_at = time.monotonic()
+        self._users_are_due = False
