@@ -14,7 +14,9 @@ from virtnet.moves import Address, Carried, on_link_first
 from virtnet.text import Text, text
 
 FOREVER = 0xFFFFFFFF
-FLAGS = ("home", "mngtmpaddr", "noprefixroute", "autojoin")  # of an address, those that may be given
+FLAGS = ("home", "mngtmpaddr", "nodad", "noprefixroute", "autojoin")  # of an address, those that may be given
+NEIGHBOUR_FLAGS = ("router", "extern_learn")
+NO_OWN_ADDRESS = "1"  # addr_gen_mode: what link-local address there is, somebody else has given, e.g. NetworkManager
 # What the kernel says of a route's state, and what only a kernel can say of it.
 TOLD = {"linkdown", "dead", "offload", "trap", "rt_offload", "rt_trap", "pervasive", "rt_offload_failed"}
 OWN_RULES = {"0", "32766", "32767"}  # the kernel's own: tables local, main and default
@@ -62,11 +64,10 @@ def _addresses(link: str) -> list[Address]:
 
 def _own(address: dict[str, Any], mac: str, link: str) -> bool:
     """The link-local address that the kernel gives to each link by itself, from its MAC or from a secret."""
-    if address["scope"] != "link":
+    mode = Path(f"/proc/sys/net/ipv6/conf/{link}/addr_gen_mode").read_text().strip()
+    if address["scope"] != "link" or mode == NO_OWN_ADDRESS:
         return False
-    return Path(f"/proc/sys/net/ipv6/conf/{link}/addr_gen_mode").read_text().strip() != "0" or IPv6Address(
-        address["local"]
-    ) == _from_mac(mac)
+    return mode != "0" or IPv6Address(address["local"]) == _from_mac(mac)
 
 
 def _from_mac(mac: str) -> IPv6Address:
@@ -114,16 +115,19 @@ def _routes(version: Literal["-4", "-6"], link: str) -> list[str]:
 
 
 def _given(words: list[str], everything: str) -> list[str]:
-    """As the command takes it: "default" alone would be taken for IPv4, and seconds have no unit."""
+    """As the command takes it: "default" alone would be taken for IPv4, seconds have no unit, and rto_min is locked
+    without being told."""
     return [
         everything if word == "default" and at < 2 else re.sub(r"^(\d+)sec$", r"\1", word)
         for at, word in enumerate(words)
+        if word != "lock" or words[at - 1] != "rto_min"
     ]
 
 
 def _linked_local(words: list[str]) -> bool:
-    """The route that comes with each link's own link-local address."""
-    return "fe80::/64" in words[:2] and _pairs(words).get("proto") == "kernel"
+    """The route that comes with each link's own link-local address: of the kernel's own metric."""
+    about = _pairs(words)
+    return "fe80::/64" in words[:2] and (about.get("proto"), about.get("metric")) == ("kernel", "256")
 
 
 def _rules(version: Literal[4, 6], link: str) -> list[tuple[Literal[4, 6], str]]:
@@ -142,7 +146,8 @@ def _neighbours(link: str) -> list[str]:
     for one in json.loads(ip("-j", "neighbour", "show", "dev", link) or "[]"):
         if "lladdr" in one and KNOWN & set(one["state"]):
             state = "permanent" if "PERMANENT" in one["state"] else "stale"
-            found.append(f"{one['dst']} lladdr {one['lladdr']} nud {state}")
+            flags = "".join(f" {flag}" for flag in NEIGHBOUR_FLAGS if flag in one)
+            found.append(f"{one['dst']} lladdr {one['lladdr']} nud {state}{flags}")
     for one in json.loads(ip("-j", "neighbour", "show", "proxy", "dev", link) or "[]"):
         found.append(f"proxy {one['dst']}")
     return found

@@ -26,6 +26,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     there = [name for name in wanted if links.kind(name) is not None]
     what = {name: carried.read(name) for name in there}
     shown = {name: _shown(name) for name in there}
+    hear = {name for name in there if _hears_routers(name, before)}
     bridges_first = sorted(there, key=lambda name: links.kind(name) != "bridge")
     steps: list[Step] = []
     again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
@@ -33,13 +34,15 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
     # One that was down has none, and a new mode would give it one all the same.
     steps += [step for name in there if "UP" in shown[name]["flags"] for step in _ipv6_waits(name, before)]
-    lines = [line for name in bridges_first for line in _put_on(what[name])]
+    lines = [line for name in bridges_first for line in _put_on(what[name], name in hear)]
     lines += _as_links([shown[name] for name in bridges_first])
     lines += [
         line for name in there for other in there if other != name for line in _take_from(what[name], what[other])
     ]
     lines += [f"link delete dev {name}" for name in wanted if name not in there]
-    lines += [line for name in there for address in _lasting(what[name]) for line in address.as_it_was(name)]
+    lines += [
+        line for name in there for address in _lasting(what[name], name in hear) for line in address.as_it_was(name)
+    ]
     steps += batch(lines)
     for name in there:
         for other in wanted:
@@ -98,16 +101,23 @@ def _as_link(shown: dict[str, Any]) -> list[str]:
     return [f"link set dev {name} {master}", f"link set dev {name} mtu {shown['mtu']} {state}"]
 
 
-def _lasting(what: Carried) -> list[moves.Address]:
-    """What a router gave is left to it: the kernel asks again, and would not take ours for its own."""
-    return [address for address in what.addresses if not (address.ipv6 and address.dynamic)]
+def _hears_routers(name: str, before: Snapshot) -> bool:
+    """The kernel itself; systemd-networkd and NetworkManager tell it not to, and hear them in its stead."""
+    accepts, forwards = (before.get((name, f"sysctl ipv6 {key}"), "0") for key in ("accept_ra", "forwarding"))
+    return accepts == "2" or (accepts == "1" and forwards != "1")
 
 
-def _put_on(what: Carried) -> list[str]:
+def _lasting(what: Carried, hears: bool) -> list[moves.Address]:
+    """hears: what a router gave is left to the kernel, which asks again and would not take ours for its own. Those of
+    a router have 64 bits; DHCPv6 gives whole ones."""
+    return [one for one in what.addresses if not (hears and one.ipv6 and one.dynamic and "/64" in one.words)]
+
+
+def _put_on(what: Carried, hears: bool) -> list[str]:
     lines = [f"link set dev {what.link} up"] if what else []
-    lines += [address.put_on(what.link) for address in _lasting(what)]
+    lines += [address.put_on(what.link) for address in _lasting(what, hears)]
     lines += [f"neighbour replace {neighbour} dev {what.link}" for neighbour in what.neighbours]
-    return lines + [f"route append {route}" for route in what.routes if not carried.renewed(route)]
+    return lines + [f"route append {route}" for route in what.routes if not (hears and carried.renewed(route))]
 
 
 def _take_from(what: Carried, other: Carried) -> list[str]:
