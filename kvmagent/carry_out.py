@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kvmagent import libvirt_files
 from kvmagent.facts import read_facts
 from kvmagent.guard_verbs import Confirmation
 from kvmagent.host import LinuxHost, VerbFailed
@@ -84,7 +85,7 @@ def carry_out(
     if why_not is None:
         after = _describe(action, host)
         return Finished(outcome="applied", before=_cut(before), after=_cut(after), steps=tuple(steps))
-    undone = host.undo()
+    undone = _undo(host)
     after = _describe(action, host)
     # What an interrupted try did is not on this host's undo stack; only a look tells whether all is as before.
     outcome = "undone" if undone and (not interrupted or after == before) else "failed"
@@ -95,12 +96,23 @@ def _apply(action: AnyAction, host: LinuxHost) -> Text | None:
     """None when it went well, else why it did not."""
     try:
         action.apply(host)
+        libvirt_files.sync()
     except (VerbFailed, LibvirtDown) as error:
         return error.text
     except Exception as error:
         log.exception("%s could not be carried out", action.action)
         return _defect(error)
     return None
+
+
+def _undo(host: LinuxHost) -> bool:
+    undone = host.undo()
+    try:
+        libvirt_files.sync()
+    except OSError:
+        log.exception("what was undone may not be on the disk")
+        return False
+    return undone
 
 
 def _defect(error: Exception) -> Text:

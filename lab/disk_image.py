@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import cache, debian, initramfs, prerequisites
+from lab import cache, debian, emulation, initramfs, prerequisites
 from lab.kernel import Kernel
 
 PACKAGES = (
@@ -72,9 +72,8 @@ def ensure(progress: Callable[[str], None]) -> DiskImage:
 
 
 def _recipe(kernel: Kernel, tree: Path) -> str:
-    digest = hashlib.sha256(
-        f"{RECIPE} {kernel.version} {tree.name} {FIRST_MODULES} {NOT_ENABLED} {MODULES} {FSTAB}".encode()
-    )
+    parts = (RECIPE, kernel.version, tree.name, FIRST_MODULES, NOT_ENABLED, MODULES, FSTAB, emulation.MASKED)
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode())
     for path in (SERVE, *sorted(FILES.iterdir())):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -97,6 +96,8 @@ def _build_disk(place: Path, tree: Path, kernel: Kernel) -> None:
     for unit in list(units.rglob("*")):
         if any(unit.match(pattern) for pattern in NOT_ENABLED):
             unit.unlink()
+    for masked in emulation.MASKED:
+        (units / masked).symlink_to("/dev/null")
     (root / "usr/lib/lab").mkdir()
     shutil.copy(_busybox(), root / "usr/lib/lab/busybox")
     # What is asked runs in Debian's own shell: in busybox's it would find busybox's `ip`, `mount` …

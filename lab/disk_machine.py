@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import site
 import subprocess
 import time
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-from lab import first_start, links
+from lab import emulation, first_start, links
 from lab.disk_image import DiskImage
 from lab.errors import LabError
 from lab.host import LAN_BRIDGE
@@ -43,6 +45,7 @@ class DiskMachine:
     _qemu: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> DiskMachine:
+        emulation.compile_agent()
         self.directory.mkdir(parents=True)
         (self.directory / "seed").mkdir()
         first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address)
@@ -74,7 +77,8 @@ class DiskMachine:
         return self.directory / "console.log"
 
     def boot(self) -> float:
-        """Switch it on and wait until it answers: seconds that this took. LabError with the end of its console."""
+        """Switch it on and wait until its systemd has started all: seconds that this took. LabError with the end of its
+        console."""
         begun = time.monotonic()
         self._qemu = self.lab.lan.popen(self._command(), log=self.directory / "qemu.log")
         while not self._socket.exists():
@@ -84,6 +88,9 @@ class DiskMachine:
         try:
             with SerialLine.connect(self._socket) as line:
                 line.wait_ready(BOOT_SECONDS)
+                _, said = line.run("systemctl is-system-running --wait", BOOT_SECONDS)
+            if said.strip() not in {"running", "degraded"}:
+                raise TimeoutError(said)
         except (TimeoutError, ConnectionError) as error:
             console = self.console_log.read_text(errors="replace")[-2000:]
             raise LabError(
@@ -112,6 +119,25 @@ class DiskMachine:
             self._qemu.wait()
             self._qemu = None
         self._socket.unlink(missing_ok=True)
+
+    def copy_disk(self, copy: Path) -> None:
+        """What a power cut at this moment would leave: without what the machine, or its disk's own cache, has not
+        written yet. The machine stands still meanwhile."""
+        assert self._qemu is not None  # noqa: S101
+        self._qemu.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._qemu.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        try:
+            shutil.copyfile(self._disk, copy)
+        finally:
+            self._qemu.send_signal(signal.SIGCONT)
+
+    def put_disk(self, copy: Path) -> None:
+        """A copy of its disk becomes its disk. The machine is off."""
+        shutil.move(copy, self._disk)
+
+    def told(self) -> list[str]:
+        """Lines that came over its third serial line since it was switched on."""
+        return (self.directory / "told").read_text().split("\n")[:-1]
 
     def run(self, command: str, timeout: float = 60, check: bool = True) -> str:
         """Output of a line of shell on it. CalledProcessError with that output where `check` and it failed."""
@@ -158,6 +184,7 @@ class DiskMachine:
         command += ["-netdev", f"tap,id=lan,ifname={self.name},script=no,downscript=no"]
         command += ["-device", f"virtio-net-pci,netdev=lan,mac={self.mac}"]
         command += ["-serial", f"file:{self.console_log}", "-serial", f"unix:{self._socket},server=on,wait=off"]
+        command += ["-serial", f"file:{self.directory}/told"]
         for tag, path in shares.items():
             share = f"local,id={tag},path={path},security_model=none,readonly=on,multidevs=remap"
             command += ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]

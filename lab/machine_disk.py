@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
-from lab import libvirtd, prerequisites
+from lab import emulation, libvirtd, prerequisites
 from lab.mounts import EMPTY
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,25 +41,6 @@ SERVICES = {
     "sockets.target": ("libvirtd-ro.socket", "libvirtd.socket", "virtlockd.socket", "virtlogd.socket"),
     "sysinit.target": ("lab-control.service",),
 }
-# What nothing here needs and what takes an emulated processor seconds to start.
-MASKED = (
-    "dev-hugepages.mount",
-    "dev-mqueue.mount",
-    "getty.target",
-    "kmod-static-nodes.service",
-    "sys-fs-fuse-connections.mount",
-    "sys-kernel-config.mount",
-    "sys-kernel-debug.mount",
-    "sys-kernel-tracing.mount",
-    "systemd-ask-password-wall.path",
-    "systemd-binfmt.service",
-    "systemd-logind.service",
-    "systemd-sysusers.service",
-    "systemd-timesyncd.service",
-    "systemd-update-utmp-runlevel.service",
-    "systemd-update-utmp.service",
-    "systemd-user-sessions.service",
-)
 MODPROBE = """\
 # A guest gets a VF although the emulated IOMMU remaps no interrupts.
 options vfio_iommu_type1 allow_unsafe_interrupts=1
@@ -152,5 +133,5 @@ def _units(directory: Path) -> None:
         for service in services:
             own = directory / service
             (wants / service).symlink_to(f"../{service}" if own.exists() else f"/lib/systemd/system/{service}")
-    for unit in MASKED:
+    for unit in (*emulation.MASKED, "kmod-static-nodes.service"):
         (directory / unit).symlink_to("/dev/null")

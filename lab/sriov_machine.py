@@ -20,7 +20,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from types import TracebackType
 
-from lab import cache, debian, initramfs, machine_disk, prerequisites
+from lab import cache, debian, emulation, initramfs, machine_disk, prerequisites
 from lab.errors import LabError
 from lab.host import LAN_BRIDGE, LabHost
 from lab.kernel import Kernel
@@ -94,9 +94,7 @@ class SriovMachine(LabMachine):
         self.state_dir.mkdir(parents=True)
         kernel = debian.full_kernel(self._progress)
         qemu = debian.tree("qemu", QEMU_SUITE, (), self._progress, backports=(QEMU_PACKAGE,))
-        # The agent's own files compiled: a processor that is emulated takes seconds for it at each start.
-        compile_all = [sys.executable, "-m", "compileall", "-q", "kvmagent", "virtnet"]
-        subprocess.run(compile_all, cwd=machine_disk.ROOT, check=False)
+        emulation.compile_agent()
         machine_disk.make(self.state_dir / "disk.img", self._identity())
         for command in (f"tuntap add dev {self.name} mode tap", f"link set {self.name} master {LAN_BRIDGE} up"):
             subprocess.run(["ip", "-n", self._switch, *command.split()], check=True)

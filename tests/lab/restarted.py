@@ -6,12 +6,26 @@ import json
 import re
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from uuid import UUID
 
 from lab import Lab
 from lab.disk_machine import DiskMachine
+from lab.network_owners import Owner
 from lab.system_container import SystemContainer
-from virtnet.actions import AnyAction
+from virtnet.actions import AnyAction, DefineNetwork
+from virtnet.modes.bridge import Bridge
+from virtnet.refs import NetworkRef
+
+SUBNET = IPv4Network("10.79.0.0/24")
+STATIC = "10.79.0.50/24"
+OWNERS: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan", "networkmanager")
+REF = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="lan")
+SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
+DEFINE = DefineNetwork(network=REF, spec=SPEC)
 
 # Imported and compiled by an emulated processor, the agent needs its time.
 AGENT_SECONDS = 400.0
@@ -49,14 +63,22 @@ class Restarted:
             f"find {CONFIGURATION} -type f 2>/dev/null | sort | xargs sha256sum"
         )
 
-    def begin(self, action: AnyAction) -> None:
-        """The agent begins, in a unit of its own; it may come to wait for the word that the change stays."""
+    def kept(self) -> list[str]:
+        """What the agent has on the disk of bridges, now and for the next start."""
+        return self.machine.run(
+            "find /var/lib/kvmagent/bridges -type f -name '*.json' 2>/dev/null", check=False
+        ).split()
+
+    def begin(self, action: AnyAction, apply: str = "kvmagent apply") -> None:
+        """The agent begins, in a unit of its own; it may come to wait for the word that the change stays.
+
+        apply: another command that ends with the action's file."""
         path = self.machine.give("action.json", action.model_dump_json())
         self.machine.run(
             "systemctl reset-failed agent.service 2>/dev/null; rm -f /run/agent.log; "
             f"systemd-run --quiet --unit=agent --setenv=KVMAGENT_CONFIRM_SECONDS={CONFIRM_SECONDS} "
             f"--property=StandardOutput=file:/run/agent.log --property=StandardError=file:/run/agent.log "
-            f"kvmagent apply {path}"
+            f"{apply} {path}"
         )
 
     def await_change(self) -> None:
@@ -85,8 +107,33 @@ class Restarted:
         while not self.answers(address):
             assert time.monotonic() < deadline, f"{address} does not answer"
 
+    def await_network(self, *wanted: Network, timeout: float = 120) -> None:
+        """One of these: an owner sets addresses, then routes, some moments after the start."""
+        deadline = time.monotonic() + timeout
+        while (found := self.network()) not in wanted:
+            assert time.monotonic() < deadline, f"{found} after {timeout:g} s, not {wanted}"
+            time.sleep(0.5)
+
     def await_address(self, link: str, timeout: float = 120) -> None:
         self.machine.await_true(f"ip -4 -o address show dev {link} | grep -q 'scope global'", timeout)
+
+
+@contextmanager
+def started(lab: Lab, machine: DiskMachine | SystemContainer) -> Iterator[Restarted]:
+    with machine:
+        host = Restarted(lab, machine)
+        try:
+            host.await_address("eth0")
+            yield host
+        except BaseException:
+            print(last_words(host))
+            raise
+
+
+def on_the_bridge(former: Network) -> Network:
+    return Network(
+        {"br0": former.addresses["eth0"]}, sorted(route.replace("dev eth0", "dev br0") for route in former.routes)
+    )
 
 
 def last_words(host: Restarted) -> str:

@@ -1,16 +1,14 @@
 """What survives a restart, for each of the four owners of a host's network, static and leased.
 
 Each is a Debian with systemd of its own that is really restarted, as a container; `make soak` does the same with a
-kernel of its own in an emulated machine.
+kernel of its own in an emulated machine. What a power cut leaves on a disk is in test_power_cuts.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ipaddress import IPv4Interface, IPv4Network
-from uuid import UUID
+from ipaddress import IPv4Interface
 
 import pytest
 
@@ -20,25 +18,19 @@ from lab.network_owners import Owner
 from lab.system_container import SystemContainer
 from tests.lab.person import seconds_until
 from tests.lab.pings import Pings
-from tests.lab.restarted import PORTS, Network, Restarted, last_words
+from tests.lab.restarted import DEFINE, OWNERS, PORTS, REF, SPEC, STATIC, SUBNET, Restarted, on_the_bridge, started
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.modes.bridge import Bridge
-from virtnet.refs import NetworkRef
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
-SUBNET = IPv4Network("10.79.0.0/24")
-STATIC = "10.79.0.50/24"
-REF = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="lan")
-SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
 # The second cable leads into the same LAN.
 TWO = SPEC.model_copy(update={"second_uplink": "eth1", "stp": True, "forward_delay": 2})
 STP = "ip -d link show br0 | grep -q 'forward_delay 200 .*stp_state 1'"
-DEFINE, UNDEFINE = DefineNetwork(network=REF, spec=SPEC), UndefineNetwork(network=REF, spec=SPEC)
+UNDEFINE = UndefineNetwork(network=REF, spec=SPEC)
 # Which profile each link is up with, as NetworkManager says.
 PROFILES = "nmcli -t -f DEVICE,STATE,CONNECTION device | sort; nmcli -t -f NAME,FILENAME connection | sort"
-OWNERS: tuple[Owner, ...] = ("networkd", "ifupdown", "netplan", "networkmanager")
 # While the owner takes the bridge over, or its uplink back. NetworkManager takes an address away and puts it on again
 # within some milliseconds; the others touch nothing.
 MOST_LOST = {"networkd": 0, "ifupdown": 0, "netplan": 0, "networkmanager": 10}
@@ -48,18 +40,6 @@ MOST_LOST = {"networkd": 0, "ifupdown": 0, "netplan": 0, "networkmanager": 10}
 def lan() -> Iterator[Lab]:
     with Lab(prefix=f"b{os.getpid()}", hosts=1, guests_per_host=0, subnet=SUBNET) as lab:
         yield lab
-
-
-@contextmanager
-def started(lab: Lab, machine: DiskMachine | SystemContainer) -> Iterator[Restarted]:
-    with machine:
-        host = Restarted(lab, machine)
-        try:
-            host.await_address("eth0")
-            yield host
-        except BaseException:
-            print(last_words(host))
-            raise
 
 
 def container(lab: Lab, owner: Owner, address: str | None) -> SystemContainer:
@@ -177,9 +157,3 @@ def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> Non
     host.machine.reboot()
     host.await_address("eth0")
     assert (host.network(), host.files()) == (former, files)
-
-
-def on_the_bridge(former: Network) -> Network:
-    return Network(
-        {"br0": former.addresses["eth0"]}, sorted(route.replace("dev eth0", "dev br0") for route in former.routes)
-    )
