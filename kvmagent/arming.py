@@ -28,6 +28,7 @@ Asks = Literal["panel", "person"]
 State = Literal["none", "armed", "lost", "kept", "restored"]  # lost: the guard is gone, and has not said what it did
 START_SECONDS = 10.0  # until a new guard answers
 ANSWER_SECONDS = 60.0  # until a guard has done what it was told
+UNIT = "kvmagent-guard.service"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def find() -> tuple[Armed | None, State, str]:
         try:
             _ask("left")
             return armed, "armed", ""
-        except OSError:
+        except (OSError, ValueError):  # ValueError: it ended before it had answered
             continue
     return armed, "lost", ""
 
@@ -96,8 +97,9 @@ def arm(armed: Armed) -> None:
         try:
             _ask("left")
             return
-        except OSError:
+        except (OSError, ValueError):
             if (process is not None and process.poll() is not None) or time.monotonic() > deadline:
+                _give_up(armed, process)
                 said = (directory / "guard.log").read_text(errors="replace").strip()[-300:]
                 sentence = text("The guard does not start, so nothing was changed: %(said)s", said=said or "no word")
                 raise GuardFailed(sentence) from None
@@ -176,7 +178,7 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
     with (directory / "guard.log").open("wb") as told:
         if _is_under_systemd():
             # A unit of its own: what stops or kills the agent's unit does not reach it.
-            unit = ["systemd-run", "--quiet", "--collect", "--unit=kvmagent-guard", "--service-type=exec", "--"]
+            unit = ["systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "--service-type=exec", "--"]
             started = subprocess.run([*unit, *command], stdin=subprocess.DEVNULL, stderr=told, check=False, timeout=10)
             if started.returncode == 0:
                 return None
@@ -184,6 +186,19 @@ def _start(directory: Path) -> subprocess.Popen[bytes] | None:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=told, stderr=told, cwd="/", start_new_session=True
         )
+
+
+def _give_up(armed: Armed, process: subprocess.Popen[bytes] | None) -> None:
+    """A guard that stands too late must not put back what another change has done by then."""
+    _write_outcome(armed, "the guard did not start")
+    if process is not None:
+        process.kill()
+        process.wait()
+        return
+    try:
+        subprocess.run(["systemctl", "stop", UNIT], capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        log.warning("the guard's unit could not be stopped: %s", error)
 
 
 def _is_under_systemd() -> bool:

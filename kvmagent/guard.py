@@ -12,6 +12,7 @@ The guard also makes the change, by the same kind of steps: an agent that is kil
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -21,11 +22,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
-PLAN, SOCKET, OUTCOME = "plan.json", "guard.sock", "outcome.json"
+PLAN, SOCKET, OUTCOME, LOCK = "plan.json", "guard.sock", "outcome.json", "guard.lock"
 LOOK = 0.25  # seconds: how often the clock is looked at. select(2) does not count the time of a suspended host
 PATIENCE = 1.0  # seconds for a client to say its word
+FORMER = 5.0  # seconds for the guard of the change before this one to be gone
 LONGEST_STEP = 10.0  # seconds
 LINES_A_SECOND = 1000  # of a batch, at the very least
 LONGEST_WAIT = 0.5  # seconds, for what the kernel does by itself
@@ -152,7 +154,11 @@ class Guard:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._is_told_to_go = False
+        self._lock = self._alone()
         self._read()
+        if self._is_decided():
+            raise SystemExit("the change is over already")
         if os.stat("/proc/self/ns/net").st_ino != self._plan["netns"]:
             raise SystemExit("the plan is for another network namespace")
         (directory / SOCKET).unlink(missing_ok=True)
@@ -165,16 +171,54 @@ class Guard:
 
     def watch(self) -> None:
         """Until the change is kept or taken back."""
-        while boot_clock() < self._plan["deadline"]:
+        while boot_clock() < self._plan["deadline"] and not self._is_told_to_go:
             for client in self._clients():
                 with client:
                     if self._hear(client):
                         return
-        self._restore("nobody confirmed in time")
+        if self._is_decided():
+            _log("somebody else has decided: this guard was away for too long")
+        else:
+            self._restore("the guard was ended" if self._is_told_to_go else "nobody confirmed in time")
+
+    def told_to_go(self, *_: object) -> None:
+        """SIGTERM while armed: nobody would be left to put the host back later. What is being done is done first."""
+        self._is_told_to_go = True
+
+    def _alone(self) -> IO[str]:
+        """A guard that nobody speaks to any more would put the host back from under the one that is spoken to."""
+        file = (self._directory / LOCK).open("w")
+        end = time.monotonic() + FORMER
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise SystemExit("the guard of another change is still there") from None
+                time.sleep(0.005)
+
+    def _is_decided(self) -> bool:
+        """Whether an agent, which this guard did not answer, has ended its change, or armed another since."""
+        try:
+            plan = json.loads((self._directory / PLAN).read_text())
+            outcome = self._directory / OUTCOME
+            decided = json.loads(outcome.read_text())["owner"] if outcome.exists() else None
+            return bool(plan["owner"] != self._plan["owner"] or decided == self._plan["owner"])
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            _log(f"nobody knows whether it is decided: {error}")
+            return False
 
     def _clients(self) -> Iterator[socket.socket]:
-        with contextlib.suppress(TimeoutError):
-            yield self._socket.accept()[0]
+        try:
+            client = self._socket.accept()[0]
+        except TimeoutError:
+            return
+        except OSError as error:  # e.g. no file descriptor is left on the host
+            _log(f"nobody can be heard: {error}")
+            time.sleep(LOOK)
+            return
+        yield client
 
     def _hear(self, client: socket.socket) -> bool:
         """Does what it is told; whether that was the end."""
@@ -196,8 +240,9 @@ class Guard:
             elif word == "run":
                 said = carry_out(json.loads(argument))
             client.sendall(json.dumps({"left": self._plan["deadline"] - boot_clock(), "said": said}).encode() + b"\n")
-        except (OSError, ValueError) as error:
-            _log(f"a client was not understood: {error}")
+        # Whatever it was: without this guard nobody would put the host back.
+        except Exception as error:  # noqa: BLE001
+            _log(f"a client was not understood: {type(error).__name__}: {error}")
         return over
 
     def _read(self) -> None:
@@ -214,11 +259,7 @@ class Guard:
         outcome: Outcome = {"owner": self._plan["owner"], "state": state, "why": why, "at": boot_clock()}
         write_whole(Path(OUTCOME), outcome)
         Path(SOCKET).unlink(missing_ok=True)
-
-    def told_to_go(self, *_: object) -> None:
-        """SIGTERM while armed: nobody would be left to put the host back later."""
-        self._restore("the guard was ended")
-        os._exit(0)
+        self._lock.close()
 
 
 def _log(line: str) -> None:
