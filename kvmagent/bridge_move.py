@@ -5,42 +5,61 @@ See virtnet/moves.py for the order.
 
 from __future__ import annotations
 
-from kvmagent import carried, restore, snapshot
+from kvmagent import bridge_stp, carried, detour, restore, snapshot
 from kvmagent.bridge_mark import Found, Mark
-from kvmagent.guard import Step, Wait
+from kvmagent.guard import Step, Wait, Write
 from kvmagent.snapshot import Snapshot
 from virtnet import moves
 from virtnet.moves import Carried
 from virtnet.text import Text, text
 
+STRICT, LOOSE = "1", "2"  # rp_filter
 
-def into_bridge(what: Carried, bridge: str) -> list[Step]:
-    """Its uplink becomes a port without IPv6 addresses of its own."""
+
+def into_bridge(what: Carried, bridge: str, *, alone: bool = True) -> list[Step]:
+    """Its uplink becomes a port without IPv6 addresses of its own. alone: no second uplink joins later."""
     # The kernel lets a bridge send only some time after its first port has joined, on a busy host tens of milliseconds
     # later, and drops until then what the routes would send by it.
     speaks = Wait(do="wait", path=f"/sys/class/net/{bridge}/operstate", value="up")
+    # With STP the detour's own port would listen first, and let nothing in. And it takes the first port number, which
+    # decides which of two uplinks forwards.
+    takes_detour = alone and not bridge_stp.read(bridge)[0]
+    loose, strict = _rp_filter(what.link, bridge)
     return [
         *_sysctls_like(what.link, bridge),
-        *restore.batch(moves.join_bridge(what, bridge)),
+        *loose,
+        *restore.batch(moves.prepare(what, bridge)),
+        *(detour.open_(what.link, bridge) if takes_detour else []),
+        *restore.batch([moves.join_bridge(what.link, bridge)]),
         speaks,
         *restore.batch(moves.hand_over(what, bridge)),
         *_rules(what, bridge),
         restore.sysctl("ipv6", what.link, "disable_ipv6", "1"),
+        *strict,
+        *(detour.close() + detour.remove() if takes_detour else []),
     ]
 
 
 def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
     """The bridge is gone afterwards. before: the snapshot that knows how IPv6 addresses are made on the uplink."""
-    uplink, second = mark.uplinks[0].name, mark.second
+    bridge, uplink, second = what.link, mark.uplinks[0].name, mark.second
     mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
-    # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
-    waits: list[Step] = [
+    loose, _ = _rp_filter(uplink, bridge)
+    return [
+        # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
         restore.sysctl("ipv6", uplink, "addr_gen_mode", "1"),
         restore.sysctl("ipv6", uplink, "disable_ipv6", "0"),
+        *restore.batch(moves.leave_second(bridge, second.name) if second is not None else []),
+        *loose,
+        *detour.open_(uplink, bridge),
+        *restore.batch(moves.leave_bridge(what, uplink)),
+        *detour.close(),
+        *restore.batch(moves.give_up_bridge(what, uplink)),
+        *detour.remove(),
+        *_rules(what, uplink),
+        restore.sysctl("ipv6", uplink, "addr_gen_mode", mode),
+        *(_as_found(second) if second else []),
     ]
-    lines = moves.out_of_bridge(what, uplink, second=second.name if second is not None else None)
-    steps = [*waits, *restore.batch(lines), *_rules(what, uplink)]
-    return [*steps, restore.sysctl("ipv6", uplink, "addr_gen_mode", mode), *(_as_found(second) if second else [])]
 
 
 def _as_found(second: Found) -> list[Step]:
@@ -71,6 +90,15 @@ def _sysctls_like(uplink: str, bridge: str) -> list[Step]:
         if key != "addr_gen_mode":
             found.append(restore.sysctl(version, bridge, key, value))
     return found
+
+
+def _rp_filter(uplink: str, bridge: str) -> tuple[list[Write], list[Write]]:
+    """For the time of the move, and after it: a strict bridge would drop what comes in by it while the routes still say
+    the uplink. The kernel takes the larger of the link's value and of that for all."""
+    value = snapshot.sysctls(uplink).get((uplink, "sysctl ipv4 rp_filter"), "0")
+    if STRICT not in {value, restore.everywhere("ipv4", "rp_filter")}:
+        return [], []
+    return [restore.sysctl("ipv4", bridge, "rp_filter", LOOSE)], [restore.sysctl("ipv4", bridge, "rp_filter", value)]
 
 
 def _rules(what: Carried, target: str) -> list[Step]:

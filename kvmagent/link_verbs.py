@@ -102,7 +102,7 @@ class LinkVerbs:
             if links.master(link) is None and (what := carried.read(link)):
                 if link != mark.uplink:
                     raise VerbFailed(text("%(link)s carries something of the host's by now.", link=link))
-                self._move_in(what, bridge)
+                self._move_in(what, bridge, alone=mark.second is None)
                 return
             self._touch(bridge, link)
             back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
@@ -190,10 +190,10 @@ class LinkVerbs:
             self._steps.not_undone(verb, difference)
         return not differences
 
-    def _move_in(self, what: Carried, bridge: str) -> None:
+    def _move_in(self, what: Carried, bridge: str, *, alone: bool) -> None:
         verb = verbs.move_into_bridge(what.link, bridge, moves.into_bridge(what, bridge))
         with self._steps.doing(verb):
-            self._guard.run(bridge_move.into_bridge(what, bridge))
+            self._guard.run(bridge_move.into_bridge(what, bridge, alone=alone))
             if why_not := bridge_move.why_not_moved(what, bridge):
                 raise VerbFailed(why_not)
             self._steps.done(verb)

@@ -113,6 +113,12 @@ def mac(link: str) -> str:
         return (find(netlink, link).get_attr("IFLA_ADDRESS") or "").lower()
 
 
+def mtu(link: str) -> int:
+    """Bytes. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        return int(find(netlink, link).get_attr("IFLA_MTU"))
+
+
 def set_state(link: str, *, up: bool) -> None:
     """ip link set LINK up|down. Raises NoSuchLink, NetlinkError."""
     with IPRoute() as netlink:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from kvmagent import bridge_stp, carried, links, snapshot
+from kvmagent import bridge_stp, carried, detour, links, snapshot
 from kvmagent.carried import ip
 from kvmagent.guard import Batch, Step, Write
 from kvmagent.snapshot import Snapshot
@@ -28,7 +29,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     shown = {name: _shown(name) for name in there}
     hear = {name for name in there if _hears_routers(name, before)}
     bridges_first = sorted(there, key=lambda name: links.kind(name) != "bridge")
-    steps: list[Step] = []
+    steps: list[Step] = [*detour.close(), *detour.remove()]
     again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
     steps += batch(again)
     # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
@@ -56,6 +57,11 @@ def batch(lines: list[str], *options: str) -> list[Step]:
 
 def sysctl(version: str, link: str, key: str, value: str) -> Write:
     return Write(do="write", path=f"/proc/sys/net/{version}/conf/{link}/{key}", value=value)
+
+
+def everywhere(version: str, key: str) -> str:
+    """The sysctl of all links."""
+    return Path(f"/proc/sys/net/{version}/conf/all/{key}").read_text().strip()
 
 
 def _shown(name: str) -> dict[str, Any]:

@@ -56,23 +56,36 @@ class Carried:
 
 def into_bridge(carried: Carried, bridge: str) -> list[str]:
     """The uplink becomes a port, and the bridge takes over what it carried."""
-    return [*join_bridge(carried, bridge), *hand_over(carried, bridge)]
+    return [*prepare(carried, bridge), join_bridge(carried.link, bridge), *hand_over(carried, bridge)]
 
 
-def join_bridge(carried: Carried, bridge: str) -> list[str]:
-    """The first half: the uplink still carries all, and either link answers."""
-    return [*_prepare(carried, bridge), f"link set dev {carried.link} master {bridge}"]
+def join_bridge(uplink: str, bridge: str) -> str:
+    """The uplink still carries all, and either link answers."""
+    return f"link set dev {uplink} master {bridge}"
 
 
 def out_of_bridge(carried: Carried, uplink: str, *, second: str | None = None) -> list[str]:
     """The bridge's former uplink leaves it and takes over what the bridge carried; then the bridge goes. A second
-    uplink leaves it before that: the first, on its own, needs no STP."""
+    uplink leaves it before that."""
     return [
-        *([f"link set dev {second} nomaster"] if second is not None else []),
-        *_prepare(carried, uplink),
-        *hand_over(carried, uplink, then=f"link set dev {uplink} nomaster"),
-        f"link delete dev {carried.link}",
+        *(leave_second(carried.link, second) if second is not None else []),
+        *leave_bridge(carried, uplink),
+        *give_up_bridge(carried, uplink),
     ]
+
+
+def leave_second(bridge: str, second: str) -> list[str]:
+    """The first uplink, on its own, needs no STP."""
+    return [f"link set dev {second} nomaster", f"link set dev {bridge} type bridge stp_state 0"]
+
+
+def leave_bridge(carried: Carried, uplink: str) -> list[str]:
+    """All is sent by the uplink, which is no port any more, and either link answers."""
+    return [*prepare(carried, uplink), *_routes_to(carried, uplink), f"link set dev {uplink} nomaster"]
+
+
+def give_up_bridge(carried: Carried, uplink: str) -> list[str]:
+    return [*_addresses_to(carried, uplink), f"link delete dev {carried.link}"]
 
 
 def rules_of(carried: Carried, target: str) -> dict[Literal[4, 6], list[str]]:
@@ -109,22 +122,29 @@ def handed_over(route: str) -> str:
     return " ".join(words)
 
 
-def _prepare(carried: Carried, target: str) -> list[str]:
+def prepare(carried: Carried, target: str) -> list[str]:
     """From here on either link answers for the addresses, and the target knows the neighbours: a question to one of
     them, asked in the moment of the move, would wait a second for its answer."""
     addresses = [address.on(target).put_on(target) for address in carried.addresses]
     return addresses + [f"neighbour replace {neighbour} dev {target}" for neighbour in carried.neighbours]
 
 
-def hand_over(carried: Carried, target: str, *, then: str = "") -> list[str]:
-    """What the link carries goes to the target; then: a line for the moment at which nothing is sent by the link."""
+def hand_over(carried: Carried, target: str) -> list[str]:
+    """What the link carries goes to the target."""
+    return [*_routes_to(carried, target), *_addresses_to(carried, target)]
+
+
+def _routes_to(carried: Carried, target: str) -> list[str]:
     lines = []
     for route in carried.routes:
         lines.append(f"route append {renamed(handed_over(route), carried.link, target)}")
         lines.append(f"route delete {route}")
-    lines += [then] if then else []
+    return lines
+
+
+def _addresses_to(carried: Carried, target: str) -> list[str]:
     # The first IPv4 address of a subnet would take the others with it.
-    lines += [address.take_from(carried.link) for address in reversed(carried.addresses)]
+    lines = [address.take_from(carried.link) for address in reversed(carried.addresses)]
     return lines + [line for address in carried.addresses for line in address.as_it_was(target)]
 
 

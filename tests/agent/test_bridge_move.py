@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,9 @@ def host(tmp_path: Path) -> Iterator[CabledHost]:
         yield host
 
 
-def test_in_and_out_again_loses_no_packet_and_leaves_no_trace(host: CabledHost) -> None:
+@pytest.mark.parametrize("rp_filter", ["0", "1"])
+def test_in_and_out_again_loses_no_packet_and_leaves_no_trace(host: CabledHost, rp_filter: str) -> None:
+    host.run(["sysctl", "-qw", *(f"net.ipv4.conf.{link}.rp_filter={rp_filter}" for link in ("all", "default", "eth0"))])
     before = host.snapshot()
     runs = 100 if SOAK else 5
     with host.probe() as probes:
@@ -38,6 +41,7 @@ def test_in_and_out_again_loses_no_packet_and_leaves_no_trace(host: CabledHost) 
     assert probes.lost <= (1 if SOAK else 0), probes.told
     assert probes.sessions_held
     assert host.differences(before) == []
+    assert host.run(["nft", "list", "tables"]) == ""
 
 
 def test_the_bridge_has_all_that_the_uplink_had(host: CabledHost) -> None:
@@ -55,6 +59,40 @@ def test_the_bridge_has_all_that_the_uplink_had(host: CabledHost) -> None:
     assert addresses.count(" nodad") == 0
     for address in ("10.9.0.2/24 brd 10.9.0.255", "10.9.0.3/24", "10.8.0.2/24", "2001:db8::2/64", "2001:db8:0:7::2/64"):
         assert address in addresses
+
+
+LEFT_HALFWAY = """
+from kvmagent import bridges, detour, links, restore, snapshot
+from kvmagent.guard import carry_out
+from tests.agent.change import LAN
+way_back = restore.plan(("eth0", "br0"), snapshot.take())
+bridges.add("br0", bridges.settings_for(LAN, "eth0"))
+links.set_state("br0", up=True)
+assert carry_out(detour.open_("eth0", "br0")) == []
+print("ready", flush=True)
+input()
+carry_out(way_back)
+"""
+
+
+def test_a_detour_that_a_killed_guard_has_left_is_no_harm_and_goes_with_the_rest(host: CabledHost) -> None:
+    before = host.snapshot()
+    inside = ["ip", "netns", "exec", host.name, sys.executable, "-c", LEFT_HALFWAY]
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as left:
+        assert left.stdout is not None
+        assert left.stdout.readline().strip() == "ready"
+        assert "kvmpanel_detour" in host.run(["nft", "list", "tables"])
+        assert host.is_reached()
+        left.communicate("\n")
+    assert left.returncode == 0
+    assert host.differences(before) == []
+    assert host.run(["nft", "list", "tables"]) == ""
+
+
+def test_the_bridge_looks_at_senders_as_strictly_as_the_uplink_did(host: CabledHost) -> None:
+    host.run(["sysctl", "-qw", "net.ipv4.conf.eth0.rp_filter=1"])
+    assert host.outcome("make") == "applied"
+    assert host.run(["sysctl", "-n", "net.ipv4.conf.br0.rp_filter"]).strip() == "1"
 
 
 def test_where_the_host_forwards_ipv6_the_bridge_still_listens_to_routers(host: CabledHost) -> None:
