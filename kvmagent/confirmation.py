@@ -30,22 +30,22 @@ class Journal(Protocol):
 
 
 class PanelConfirmation:
-    """For one order. told_anew: lets what waits in the journal go out over a new connection. read: the Verdict of a
-    sealed one, None when it was refused. verdicts: sealed ones as they come, None now and then."""
+    """For one order. told: lets what waits in the journal go out; that a change waits goes over a new connection. read:
+    the Verdict of a sealed one, None when it was refused. verdicts: sealed ones as they come, None now and then."""
 
     def __init__(
         self,
         order: Order,
         journal: Journal,
         *,
-        told_anew: Callable[[], None],
+        told: Callable[[], None],
         read: Callable[[str, str], Verdict | None],
         verdicts: Callable[[], Iterator[str | None]],
     ) -> None:
         self.owner = str(order.order)
         self._order = order
         self._journal = journal
-        self._told_anew = told_anew
+        self._told = told
         self._read = read
         self._verdicts = verdicts
 
@@ -53,7 +53,7 @@ class PanelConfirmation:
         # Drawn now, after the change: no answer to anything earlier can hold it.
         nonce = secrets.token_urlsafe(24)
         self._journal.armed(OrderArmed(order=self._order.order, nonce=nonce, asks=armed.asks, seconds=armed.left))
-        self._told_anew()
+        self._told()
         for sealed in self._verdicts():
             if sealed is not None and (verdict := self._read(sealed, nonce)) is not None:
                 return verdict.verdict

@@ -52,8 +52,8 @@ class CarryOut(Protocol):
 
 
 class Orders:
-    """`told` is called whenever a report was put into the journal's outbox, `told_anew` when it must go out over a new
-    connection, `asked` with each good ping's id. `verdicts`: what the panel says on an armed change, sealed."""
+    """`told` is called whenever a report was put into the journal's outbox, `asked` with each good ping's id.
+    `verdicts`: what the panel says on an armed change, sealed."""
 
     def __init__(
         self,
@@ -64,7 +64,6 @@ class Orders:
         *,
         told: Callable[[], None],
         asked: Callable[[UUID], None],
-        told_anew: Callable[[], None],
         verdicts: Callable[[], Iterator[str | None]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -76,7 +75,6 @@ class Orders:
         self._carry_out = carry_out
         self._told = told
         self._asked = asked
-        self._told_anew = told_anew
         self._verdicts = verdicts
         self._now = now
         self._tellings = _Rate(TOLD_A_SECOND)
@@ -150,7 +148,7 @@ class Orders:
         confirmation = PanelConfirmation(
             order,
             self._journal,
-            told_anew=self._told_anew,
+            told=self._told,
             read=lambda sealed, nonce: self._verdict(sealed, order, nonce),
             verdicts=self._verdicts,
         )

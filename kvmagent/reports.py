@@ -24,7 +24,7 @@ from kvmagent.retries import pauses
 from kvmagent.settings import Settings
 from virtnet.channel import HEARTBEAT_SECONDS, QUEUE, STREAM_FIELD, STREAM_MAXLEN, down_prefix, up_stream
 from virtnet.envelope import seal
-from virtnet.messages import AnyReport, FactsReport, Heartbeat, Report
+from virtnet.messages import AnyReport, FactsReport, Heartbeat, OrderArmed, Report
 
 log = logging.getLogger(__name__)
 _any_report: TypeAdapter[AnyReport] = TypeAdapter(AnyReport)
@@ -50,7 +50,6 @@ class Reports:
         self._redis = client
         self._watch = watch
         self._wake = threading.Event()
-        self._anew = threading.Event()
         self._facts: FactsReport | None = None
         self._facts_lock = threading.Lock()
         self._facts_digest = ""
@@ -58,11 +57,6 @@ class Reports:
 
     def told(self) -> None:
         """Something new waits in the journal."""
-        self._wake.set()
-
-    def told_anew(self) -> None:
-        """Something waits in the journal that must go out over a connection opened from now on."""
-        self._anew.set()
         self._wake.set()
 
     def facts(self, report: FactsReport) -> None:
@@ -79,9 +73,6 @@ class Reports:
         waits = pauses()
         while not stop.is_set():
             try:
-                if self._anew.is_set():
-                    self._anew.clear()
-                    self._redis.connection_pool.disconnect()
                 # Before what became of orders: the panel has a nonce of this process when it hears that this process
                 # has refused one of the last, and can send that order again at once.
                 if time.monotonic() >= heartbeat_at:
@@ -104,7 +95,12 @@ class Reports:
     def _send_waiting(self) -> None:
         while waiting := self._journal.next_report():
             try:
-                self._append(_any_report.validate_json(waiting.report), waiting.seq, waiting.at)
+                report = _any_report.validate_json(waiting.report)
+                if isinstance(report, OrderArmed):
+                    # An old TCP session would prove nothing about the host as it is now.
+                    self._redis.connection_pool.disconnect()
+                    report = _as_of_now(report, waiting.at)
+                self._append(report, waiting.seq, waiting.at)
             except ValidationError:
                 log.exception("a report that another version of the agent wrote is left out")
             self._journal.delivered(waiting)
@@ -138,3 +134,9 @@ class Reports:
         elif self._trouble and not trouble:
             log.info("reports go out again")
         self._trouble = trouble
+
+
+def _as_of_now(armed: OrderArmed, at: datetime) -> OrderArmed:
+    """What is left of the window when it is sent, not when it was written: Redis may have been away since. at: then."""
+    waited = max(0.0, (datetime.now(UTC) - at).total_seconds())
+    return armed.model_copy(update={"seconds": max(0.0, armed.seconds - waited)})

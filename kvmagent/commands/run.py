@@ -80,7 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
         partial(_carry_out, libvirt, watch),
         told=reports.told,
         asked=publisher.asked,
-        told_anew=reports.told_anew,
         verdicts=partial(verdicts, settings),
     )
     app = worker.make_app(settings)

@@ -36,16 +36,15 @@ class Panel:
         self.seconds = 60.0
         self.verdicts: list[str | None] = []
         self.got: list[str | None] = []
-        self.asked: list[OrderArmed] = []  # over a new connection
+        self.asked: list[OrderArmed] = []
         self.say: Callable[[OrderArmed], None] = lambda armed: None
         self.orders = Orders(
             self.enrolled.settings,
             self.journal,
             self.nonces,
             self._carry_out,
-            told=lambda: None,
+            told=self._told,
             asked=lambda ping: None,
-            told_anew=self._told_anew,
             verdicts=self._verdicts,
         )
 
@@ -71,11 +70,11 @@ class Panel:
         self.got.append(confirmation.verdict(armed))
         return Finished(outcome="applied")
 
-    def _told_anew(self) -> None:
+    def _told(self) -> None:
         waiting = [one.report for one in _waiting(self.journal)]
-        (armed,) = [OrderArmed.model_validate_json(one) for one in waiting if json.loads(one)["kind"] == "armed"]
-        self.asked.append(armed)
-        self.say(armed)
+        for armed in [OrderArmed.model_validate_json(one) for one in waiting if json.loads(one)["kind"] == "armed"]:
+            self.asked.append(armed)
+            self.say(armed)
 
     def _verdicts(self) -> Iterator[str | None]:
         while self.verdicts:
@@ -97,7 +96,7 @@ def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Panel:
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_good_word_is_taken_and_was_asked_for_over_a_new_connection(panel: Panel, word: str) -> None:
+def test_a_good_word_is_taken_and_was_asked_for(panel: Panel, word: str) -> None:
     panel.say = lambda armed: panel.verdict(armed, word)
     assert panel.run() == word
     (asked,) = panel.asked

@@ -229,7 +229,7 @@ def carry_out(action, note, *, found, before, confirmation):
 
 settings = Settings.model_validate_json((directory / "etc" / "agent.json").read_text())
 orders = Orders(
-    settings, journal, nonces, carry_out, told=lambda: None, asked=lambda ping: None, told_anew=lambda: None,
+    settings, journal, nonces, carry_out, told=lambda: None, asked=lambda ping: None,
     verdicts=lambda: iter(())
 )
 orders.recover()

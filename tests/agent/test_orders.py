@@ -45,7 +45,6 @@ class Agent:
             self._carry_out,
             told=lambda: None,
             asked=self.pings.append,
-            told_anew=lambda: None,
             verdicts=lambda: iter(()),
             now=lambda: self.now,
         )
@@ -219,7 +218,6 @@ def test_after_a_restart_every_older_envelope_is_stale(agent: Agent, tmp_path: P
         agent._carry_out,
         told=lambda: None,
         asked=agent.pings.append,
-        told_anew=lambda: None,
         verdicts=lambda: iter(()),
     )
     restarted.receive(envelope)

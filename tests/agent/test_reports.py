@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,7 +20,7 @@ from tests.agent.enrolled_host import EnrolledHost
 from tests.agent.supervised_agent import awaited
 from tests.redis_server import RedisServer
 from virtnet.facts import HostFacts
-from virtnet.messages import FactsReport, Heartbeat, OrderFinished, OrderRejected
+from virtnet.messages import FactsReport, Heartbeat, OrderArmed, OrderFinished, OrderRejected
 
 pytestmark = pytest.mark.redis
 
@@ -50,6 +51,11 @@ class Sender:
         self.reports.told()
         self._thread.join(10)
         assert not self._thread.is_alive()
+
+    def connections(self) -> set[str]:
+        """By which the host is at Redis now."""
+        user = str(self.enrolled.settings.host)
+        return {one["id"] for one in self.server.client().client_list() if user in one["user"]}
 
     def told(self, kind: str) -> list[object]:
         return list(self.enrolled.told(self.server.client(), kind))
@@ -122,6 +128,30 @@ def test_a_report_of_another_version_does_not_hold_up_the_others(tmp_path: Path)
         awaited(lambda: sender.told("finished"), 5)
         sender.stop()
         assert sender.told("received") == []
+
+
+def test_that_a_change_waits_is_told_over_a_new_connection(sender: Sender) -> None:
+    awaited(lambda: sender.told("heartbeat"), 3)
+    former = sender.connections()
+    sender.journal.armed(OrderArmed(order=uuid4(), nonce="drawn", asks="panel", seconds=60))
+    sender.reports.told()
+    awaited(lambda: sender.told("armed"), 5)
+    assert former
+    assert not former & sender.connections()
+
+
+def test_of_a_window_is_told_what_is_left_when_redis_is_back(sender: Sender) -> None:
+    awaited(lambda: sender.told("heartbeat"), 3)
+    sender.server.kill()
+    sender.journal.armed(OrderArmed(order=uuid4(), nonce="drawn", asks="panel", seconds=60))
+    begun = time.monotonic()
+    sender.reports.told()
+    awaited(lambda: False in sender.watched, 5)
+    awaited(lambda: time.monotonic() > begun + 1, 5)
+    sender.server.start()
+    (armed,) = awaited(lambda: sender.told("armed"), 10)
+    assert isinstance(armed, OrderArmed)
+    assert 60 - (time.monotonic() - begun) - 1 < armed.seconds < 59.5
 
 
 def test_of_the_facts_only_the_newest_wait_and_the_ping_is_still_answered(sender: Sender) -> None:
