@@ -29,6 +29,7 @@ def read(link: str) -> Carried:
         link=link,
         addresses=tuple(_addresses(link)),
         routes=on_link_first([*_routes("-4", link), *_routes("-6", link)]),
+        ahead=tuple(_ahead(link)),
         rules=(*_rules(4, link), *_rules(6, link)),
         neighbours=tuple(_neighbours(link)),
     )
@@ -103,25 +104,39 @@ def _lifetime(seconds: int) -> str:
 
 
 def _routes(version: Literal["-4", "-6"], link: str) -> list[str]:
-    found = []
-    for line in ip(version, "-o", "-d", "route", "show", "table", "all").splitlines():
-        words = [word for word in line.replace("\\", " ").split() if word not in TOLD]
-        if _pairs(words).get("table") == "local" or link not in _values(words, "dev"):
-            continue
-        if _linked_local(words):
-            continue
-        found.append(" ".join(_given(words, "0.0.0.0/0" if version == "-4" else "::/0")))
-    return found
+    return [_given(words, version) for words in _shown_routes(version) if link in _values(words, "dev")]
 
 
-def _given(words: list[str], everything: str) -> list[str]:
+def _ahead(link: str) -> list[str]:
+    """The IPv4 routes over the link that come before one to the same place over another. IPv6 knows no such order."""
+    shown = _shown_routes("-4")
+    others = {_place(words): at for at, words in enumerate(shown) if link not in _values(words, "dev")}  # the last
+    ours = [(at, words) for at, words in enumerate(shown) if link in _values(words, "dev")]
+    return [_given(words, "-4") for at, words in ours if at < others.get(_place(words), -1)]
+
+
+def _place(words: list[str]) -> tuple[str | None, ...]:
+    """Of routes that agree in it the kernel takes the first."""
+    about = _pairs(words)
+    return (*words[:2], *(about.get(key) for key in ("table", "tos", "metric")))
+
+
+def _shown_routes(version: Literal["-4", "-6"]) -> list[list[str]]:
+    """In the kernel's order, each beginning with its type."""
+    lines = ip(version, "-o", "-d", "route", "show", "table", "all").splitlines()
+    shown = ([word for word in line.replace("\\", " ").split() if word not in TOLD] for line in lines)
+    return [words for words in shown if _pairs(words).get("table") != "local" and not _linked_local(words)]
+
+
+def _given(words: list[str], version: Literal["-4", "-6"]) -> str:
     """As the command takes it: "default" alone would be taken for IPv4, seconds have no unit, and rto_min is locked
     without being told."""
-    return [
+    everything = "0.0.0.0/0" if version == "-4" else "::/0"
+    return " ".join(
         everything if word == "default" and at < 2 else re.sub(r"^(\d+)sec$", r"\1", word)
         for at, word in enumerate(words)
         if word != "lock" or words[at - 1] != "rto_min"
-    ]
+    )
 
 
 def _linked_local(words: list[str]) -> bool:

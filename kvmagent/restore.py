@@ -123,7 +123,8 @@ def _put_on(what: Carried, hears: bool) -> list[str]:
     lines = [f"link set dev {what.link} up"] if what else []
     lines += [address.put_on(what.link) for address in _lasting(what, hears)]
     lines += [f"neighbour replace {neighbour} dev {what.link}" for neighbour in what.neighbours]
-    return lines + [f"route append {route}" for route in what.routes if not (hears and carried.renewed(route))]
+    routes = [route for route in moves.in_their_order(what) if not (hears and carried.renewed(route))]
+    return lines + [line for route in routes for line in moves.put_route(route, ahead=route in what.ahead)]
 
 
 def _take_from(what: Carried, other: Carried) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,13 @@ def take() -> Snapshot:
         for message in netlink.get_addr():
             found[names.get(message["index"], ""), _address_key(message)] = _address(message)
         for family in (socket.AF_INET, socket.AF_INET6):
+            order: dict[str, list[str]] = defaultdict(list)
             for message in netlink.get_routes(family=family):
                 for key, how in _route(message, names).items():
+                    order[key[1]].append(key[0])
                     found[key] = f"{found[key]} | {how}" if key in found else how  # `ip route append`, in its order
+            if family == socket.AF_INET:  # of several to one place the kernel takes the first
+                found |= {("", f"order of {key}"): " ".join(over) for key, over in order.items() if len(set(over)) > 1}
             for message in netlink.get_rules(family=family):
                 found["", f"rule {family.name} {_attributes(message)}"] = ""
             for message in netlink.get_neighbours(family=family):

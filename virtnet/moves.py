@@ -41,12 +41,14 @@ class Address:
 
 @dataclass(frozen=True)
 class Carried:
-    """What hangs on a link. `routes` and `rules`: as `ip` prints them, with the link's name in them. `neighbours`: as
-    `ip neighbour replace` takes them, without the link."""
+    """What hangs on a link. `routes` and `rules`: as `ip` prints them, with the link's name in them. `ahead`: those of
+    the routes that come before one to the same place over another link. `neighbours`: as `ip neighbour replace` takes
+    them, without the link."""
 
     link: str
     addresses: tuple[Address, ...] = ()
     routes: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
     rules: tuple[tuple[Literal[4, 6], str], ...] = ()
     neighbours: tuple[str, ...] = ()
 
@@ -136,10 +138,23 @@ def hand_over(carried: Carried, target: str) -> list[str]:
 
 def _routes_to(carried: Carried, target: str) -> list[str]:
     lines = []
-    for route in carried.routes:
-        lines.append(f"route append {renamed(handed_over(route), carried.link, target)}")
+    for route in in_their_order(carried):
+        lines += put_route(renamed(handed_over(route), carried.link, target), ahead=route in carried.ahead)
         lines.append(f"route delete {route}")
     return lines
+
+
+def in_their_order(carried: Carried) -> list[str]:
+    """The routes as they are put on a link one after the other: of those that are put ahead the last comes first."""
+    if not carried.ahead:
+        return list(carried.routes)
+    behind = [route for route in carried.routes if route not in carried.ahead]
+    return list(on_link_first([*behind, *reversed(carried.ahead)]))
+
+
+def put_route(route: str, *, ahead: bool) -> list[str]:
+    """ahead: before those over other links, also where the kernel has put it behind them, with its address."""
+    return [f"route append {route}", *([f"route delete {route}", f"route prepend {route}"] if ahead else [])]
 
 
 def _addresses_to(carried: Carried, target: str) -> list[str]:

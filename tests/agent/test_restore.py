@@ -63,3 +63,26 @@ def test_an_undo_brings_it_back(host: CabledHost, has: str, what: str) -> None:
     assert host.outcome(what, "--verdict", "undo") == "undone"
     assert host.differences(before) == []
     assert host.is_reached()
+
+
+# Two links in one subnet: of their routes the kernel takes the first. That of spare0 leads nowhere.
+@pytest.mark.parametrize("what", ["make", "remove"])
+@pytest.mark.parametrize("verdict", ["keep", "undo"])
+def test_of_routes_to_one_place_over_two_links_the_first_stays_the_first(
+    host: CabledHost, what: str, verdict: str
+) -> None:
+    for command in ("ip address add 10.9.0.50/24 dev spare0", "ip route append default via 10.9.0.60 metric 50"):
+        host.run(command.split())
+    if what == "remove":
+        assert host.outcome("make") == "applied"
+    former = _ways(host)
+    assert host.outcome(what, "--verdict", verdict) == ("applied" if verdict == "keep" else "undone")
+    assert _ways(host) == former
+    assert host.is_reached()
+
+
+def _ways(host: CabledHost) -> list[str]:
+    """The routes to 10.9.0.0/24 and to everywhere, in their order, each to its link; a bridge stands for its port."""
+    lines = host.run(["ip", "-4", "route"]).replace("dev br0", "dev eth0").splitlines()
+    wanted = [line for line in lines if line.startswith(("10.9.0.0/24", "default"))]
+    return [line.split(" proto")[0].split(" linkdown")[0] for line in wanted]
