@@ -1,10 +1,10 @@
-"""`python -m lab demo | up | down | status | run HOST COMMAND…`"""
+"""`python -m lab demo | up | down | status | run HOST COMMAND… | fetch`"""
 
 import argparse
 import sys
 import time
 
-from lab import Lab, LabError, demo
+from lab import Lab, LabError, demo, disk_image, guest_image, sriov_machine
 from lab.host import LabHost
 
 
@@ -33,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("machine")
     run.add_argument("command", nargs=argparse.REMAINDER)
     run.set_defaults(action=_run)
+    fetch = actions.add_parser(
+        "fetch", help="fetch and build what is kept for labs and their machines, where it is not there"
+    )
+    fetch.set_defaults(action=_fetch)
     for action in (up, down, status, run, demo.add_parser(actions)):
         action.add_argument("--prefix", default="kp", help="name of the lab (default kp)")
     return parser
@@ -85,6 +89,19 @@ def _run(arguments: argparse.Namespace) -> int:
     # In this terminal's session, so that a shell can be run and Ctrl-C reaches the command.
     command = arguments.command or ["bash"]
     return machine.popen(command, stdin=None, start_new_session=False).wait()
+
+
+def _fetch(_: argparse.Namespace) -> int:
+    started = time.monotonic()
+
+    def tell(part: str) -> None:
+        print(f"{time.monotonic() - started:5.1f} s  {part}", flush=True)
+
+    guest_image.ensure(tell)
+    disk_image.ensure(tell)
+    sriov_machine.qemu(tell)
+    tell("all is there")
+    return 0
 
 
 def _print_machines(lab: Lab) -> None:

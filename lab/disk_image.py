@@ -54,18 +54,23 @@ class DiskImage(NamedTuple):
     disk: Path
 
 
+def tree(progress: Callable[[str], None]) -> Path:
+    """The Debian that is on the disk, and that a system container has too. Never written to."""
+    return debian.tree("machine", "bookworm", PACKAGES, progress)
+
+
 def ensure(progress: Callable[[str], None]) -> DiskImage:
     """Built where the cache has none of this recipe: some minutes the first time, and it needs the network then."""
     kernel = debian.full_kernel(progress)
-    tree = debian.tree("machine", "bookworm", PACKAGES, progress)
-    recipe = _recipe(kernel, tree)
+    machine = tree(progress)
+    recipe = _recipe(kernel, machine)
 
     def build_initrd(place: Path) -> None:
         place.write_bytes(initramfs.archive(_initramfs(kernel)))
 
     def build_disk(place: Path) -> None:
         progress("machine: build its disk")
-        _build_disk(place, tree, kernel)
+        _build_disk(place, machine, kernel)
 
     initrd = cache.once(f"disk-machine-{recipe}.initrd", build_initrd)
     return DiskImage(kernel.image, initrd, cache.once(f"disk-machine-{recipe}.img", build_disk))

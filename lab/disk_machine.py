@@ -176,7 +176,18 @@ class DiskMachine:
 
     def _command(self) -> list[str]:
         shares = {"seed": self.directory / "seed", "source": SOURCE, "packages": Path(site.getsitepackages()[0])}
-        command = ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "1"]
+        command = [
+            *emulation.NICE,
+            "qemu-system-x86_64",
+            "-M",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            CPU,
+            "-smp",
+            "1",
+        ]
         command += ["-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-no-reboot"]
         command += ["-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)]
         command += ["-append", f"{KERNEL_ARGUMENTS} {self.kernel_arguments}"]

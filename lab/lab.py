@@ -176,17 +176,23 @@ class Lab:
         self.state.complete = False
 
 
-def remove_abandoned() -> list[str]:
-    """Take down every lab whose process was killed, and return their prefixes. Labs in use or left up stay."""
+def remove_abandoned(spare: Callable[[str], bool] = lambda prefix: False) -> list[str]:
+    """Take down every lab whose process was killed, and return their prefixes. Labs in use or left up stay.
+
+    spare: whether the lab of this prefix is to stay though its process was killed.
+    """
     removed = []
     for state in record.load_all():
-        if not state.is_abandoned():  # one that is being put up or taken down holds its lock
+        if not state.is_abandoned() or spare(state.prefix):
             continue
-        with record.lock(state.prefix):
-            current = record.load(state.prefix)
-            if current is not None and current.is_abandoned():
-                _remove(current)
-                removed.append(state.prefix)
+        try:
+            with record.lock(state.prefix):
+                current = record.load(state.prefix)
+                if current is not None and current.is_abandoned():
+                    _remove(current)
+                    removed.append(state.prefix)
+        except record.Locked:
+            continue  # another process is taking it down, or puts its own up in its place
     return removed
 
 

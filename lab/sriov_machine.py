@@ -93,12 +93,12 @@ class SriovMachine(LabMachine):
         """Make its disk and its port at the LAN's switch, and boot."""
         self.state_dir.mkdir(parents=True)
         kernel = debian.full_kernel(self._progress)
-        qemu = debian.tree("qemu", QEMU_SUITE, (), self._progress, backports=(QEMU_PACKAGE,))
+        tree = qemu(self._progress)
         emulation.compile_agent()
         machine_disk.make(self.state_dir / "disk.img", self._identity())
         for command in (f"tuntap add dev {self.name} mode tap", f"link set {self.name} master {LAN_BRIDGE} up"):
             subprocess.run(["ip", "-n", self._switch, *command.split()], check=True)
-        self._start = [*self._around_qemu(qemu), *self._qemu_argv(kernel)]
+        self._start = [*self._around_qemu(tree), *self._qemu_argv(kernel)]
         self.boot()
 
     def boot(self) -> None:
@@ -172,7 +172,7 @@ class SriovMachine(LabMachine):
             script.append(f'mount --bind {shlex.quote(mount)} "$1"{shlex.quote(mount)}')
         script += ['mount --bind "$2" /usr', "shift 2", 'exec "$@"']
         enter = ["nsenter", f"--net=/run/netns/{self._switch}", "--", "unshare", "--mount", "--propagation", "private"]
-        return [*enter, "--", "sh", "-c", "; ".join(script), "sh", str(root), str(qemu / "usr")]
+        return [*emulation.NICE, *enter, "--", "sh", "-c", "; ".join(script), "sh", str(root), str(qemu / "usr")]
 
     def _qemu_argv(self, kernel: Kernel) -> list[str]:
         console = f"file,id=console,append=on,path={self.console_log}"
@@ -228,6 +228,11 @@ class SriovMachine(LabMachine):
     def _forget_sockets(self) -> None:
         for port in machine_disk.PORTS:
             (self.state_dir / f"control.{port}").unlink(missing_ok=True)
+
+
+def qemu(progress: Progress) -> Path:
+    """The tree of a Debian whose QEMU has such a card."""
+    return debian.tree("qemu", QEMU_SUITE, (), progress, backports=(QEMU_PACKAGE,))
 
 
 def _initrd(kernel: Kernel) -> Path:

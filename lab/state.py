@@ -21,6 +21,10 @@ ROOT = Path("/run/kvmpanel-lab")
 PREFIX = re.compile(r"[a-z][a-z0-9]{0,11}")
 
 
+class Locked(LabError):
+    """Another process has the lab of this prefix in its hands."""
+
+
 @dataclass
 class State:
     """One lab's record.
@@ -110,7 +114,7 @@ def lock(prefix: str) -> Iterator[None]:
             if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise BlockingIOError  # the one before us has just removed this file; another may hold the next one
         except BlockingIOError:
-            raise LabError(
+            raise Locked(
                 f"Another process is putting lab “{prefix}” up or taking it down.",
                 "Wait for it, or use another --prefix.",
             ) from None

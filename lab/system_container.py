@@ -17,8 +17,8 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from lab import debian, first_start, links, namespaces, prerequisites, processes
-from lab.disk_image import FILES, NOT_ENABLED, PACKAGES
+from lab import disk_image, first_start, links, namespaces, prerequisites, processes
+from lab.disk_image import FILES, NOT_ENABLED
 from lab.errors import LabError
 from lab.host import FREE_UPLINK, LAN_BRIDGE, UPLINK
 from lab.lab import Lab
@@ -47,7 +47,7 @@ class SystemContainer:
     def __enter__(self) -> SystemContainer:
         if prerequisites.find("systemd-nspawn") is None:
             raise LabError("Not installed: systemd-nspawn.", "Run: apt-get install systemd-container")
-        self._tree = debian.tree("machine", "bookworm", PACKAGES, print)
+        self._tree = disk_image.tree(print)
         for part in ("upper", "work", "root", "seed"):
             (self.directory / part).mkdir(parents=True)
         first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address)

@@ -24,7 +24,7 @@ from virtnet.messages import Step
 from virtnet.refs import NetworkRef
 from virtnet.text import text
 
-pytestmark = pytest.mark.usefixtures("own_network")
+pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("own_network")]
 
 LAN = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000a"), name="lan")
 OTHER = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000b"), name="other")

@@ -29,6 +29,8 @@ UPLINKS: dict[str, tuple[list[str], str, bool]] = {
     "none": ([], "", False),
 }
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[CabledHost]:

@@ -27,7 +27,7 @@ WINDOW = 3.0  # seconds
 HIDING = 9.0  # seconds, for what a test does in the guard's namespaces
 MADE_FIRST = {"remove"}  # kinds of change that begin with the bridge
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(300)]
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from virtnet.actions import SetNetworkAutostart
 from virtnet.channel import PING
 from virtnet.messages import AnyReport, FactsReport, OrderRejected
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.waits, pytest.mark.redis]
 
 SOAK = os.environ.get("KVMPANEL_SOAK") == "1"
 

@@ -12,7 +12,7 @@ from kvmagent import watch
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.watch import Watch
 
-pytestmark = pytest.mark.usefixtures("own_network")
+pytestmark = [pytest.mark.waits, pytest.mark.usefixtures("own_network")]
 
 
 class Told:
