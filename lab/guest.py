@@ -61,7 +61,7 @@ class LabGuest:
         if domain.isActive():
             domain.destroy()
 
-    def wait_ready(self, timeout: float = 90) -> None:
+    def wait_ready(self, timeout: float = 180) -> None:
         """Until its shell answers. timeout: seconds; LabError with the end of its console then."""
         try:
             with self._serial_line() as line:
@@ -72,7 +72,7 @@ class LabGuest:
                 f"{self.name} did not get ready in {timeout:g} s.", f"Its console ends: {console}"
             ) from error
 
-    def run(self, command: str, timeout: float = 20) -> tuple[int, str]:
+    def run(self, command: str, timeout: float = 60) -> tuple[int, str]:
         """Run a line of shell in the guest: (exit status, stdout and stderr together).
 
         timeout: seconds for the command, TimeoutError after that. The guest must be ready.
@@ -88,7 +88,7 @@ class LabGuest:
         pairs = [line.split() for line in output.splitlines()]
         return [IPv4Interface(address) for name, address in pairs if name != "lo"]
 
-    def wait_address(self, card: str = "eth0", timeout: float = 45) -> IPv4Interface:
+    def wait_address(self, card: str = "eth0", timeout: float = 120) -> IPv4Interface:
         """The address of `card`, as soon as it has one. timeout: seconds, TimeoutError after that."""
         # busybox has no `ip monitor`: the guest itself looks at its lease file five times a second.
         status, output = self.run(f"until [ -s /run/lease.{card} ]; do sleep 0.2; done; cat /run/lease.{card}", timeout)

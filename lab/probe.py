@@ -29,7 +29,7 @@ class Probe(LabMachine):
     link: str = field(kw_only=True)
     source_mode: str | None = field(kw_only=True, default=None)
     mac: str = field(default="", init=False)
-    patience: int = field(default=15, init=False)
+    patience: int = field(default=40, init=False)
 
     def __enter__(self) -> "Probe":
         namespaces.add(self.state, self.namespace)

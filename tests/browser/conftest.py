@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lab import Lab
 from lab.panel import ADMIN, LabPanel
+
+expect.set_options(timeout=20_000)  # ms; Playwright's own 5 s are short for a machine that is busy
 
 
 @pytest.fixture(scope="package")

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from lab import LabGuest, LabHost
 from lab.panel import LabPanel
+from tests.lab.pings import before_long
 
 pytestmark = [pytest.mark.lab, pytest.mark.browser]
 
@@ -25,9 +26,9 @@ def test_a_guest_on_a_nat_network_reaches_out_and_is_not_reached(page: Page, pan
     address = plug_in(page, host, guest, "office")
 
     assert address in IPv4Interface("192.168.77.1/24").network
-    assert reaches(guest, panel.lab.internet.address), "Internet"
-    assert reaches(guest, IPv4Address("192.168.77.1")), "host"
-    assert reaches(guest, panel.lab.client.address), "LAN"
+    assert before_long(reaches, guest, panel.lab.internet.address), "Internet"
+    assert before_long(reaches, guest, IPv4Address("192.168.77.1")), "host"
+    assert before_long(reaches, guest, panel.lab.client.address), "LAN"
     assert seen_as(panel, guest) == host.address, "the LAN sees the host's address, not the guest's"
 
     # The LAN is told the way to the guests, so that only the firewall is left to refuse.
@@ -43,8 +44,8 @@ def test_guests_on_a_host_only_network_reach_each_other_and_the_host_only(page: 
     plug_in(page, host, first, "tier")
     other = plug_in(page, host, second, "tier")
 
-    assert reaches(first, IPv4Address("192.168.88.1")), "host"
-    assert reaches(first, other), "other guest"
+    assert before_long(reaches, first, IPv4Address("192.168.88.1")), "host"
+    assert before_long(reaches, first, other), "other guest"
     # The guest is told the way out, so that only the host is left to refuse.
     assert first.run("ip route add default via 192.168.88.1") == (0, "")
     assert not reaches(first, panel.lab.internet.address), "Internet"

@@ -1,19 +1,44 @@
-"""Pings: one, or a hundred a second for as long as something is done to the one who answers them."""
+"""Pings: one, one before long, or a hundred a second for as long as something is done to the one who answers them."""
 
 from __future__ import annotations
 
 import re
 import signal
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import ParamSpec
 
+from lab.guest import LabGuest
 from lab.machine import LabMachine
+
+BEFORE_LONG = 20.0  # seconds
+Asked = ParamSpec("Asked")
+
+
+def before_long(reaches: Callable[Asked, bool], *whom: Asked.args, **named: Asked.kwargs) -> bool:
+    """before_long(pings, lab.client, address): whether it is so now or within BEFORE_LONG.
+
+    Who is to be reached may have to be asked for first, and a guest is emulated. Who is not to be reached, or to be
+    reached at each moment, is asked once.
+    """
+    deadline = time.monotonic() + BEFORE_LONG
+    while not reaches(*whom, **named):
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 def pings(machine: LabMachine, address: object) -> bool:
     """Whether it answers one ping within 2 s."""
     return machine.run(["ping", "-c1", "-W2", str(address)], check=False).returncode == 0
+
+
+def guest_pings(guest: LabGuest, address: object) -> bool:
+    """Whether it answers one ping of a guest within 2 s."""
+    return guest.run(f"ping -c1 -W2 {address}")[0] == 0
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 
 from lab import Lab, LabGuest, LabHost
 from tests.lab.agent_cli import KVMAGENT, apply, attach, define, detach, facts, must_apply, network, ref, undefine
-from tests.lab.pings import pings
+from tests.lab.pings import before_long, guest_pings, pings
 from tests.lab.product import Product
 from tests.lab.snapshots import differences, take
 from virtnet.actions import Action, UpdateNetwork
@@ -35,11 +35,11 @@ def test_a_guest_is_on_the_lan_and_the_host_is_as_before_when_it_is_gone(
     address = guest.wait_address()
     assert address in IPv4Interface(f"{lab.client.address}/24").network
     for there in (lab.internet.address, lab.client.address, host.address, lab.hosts[1].address):
-        assert guest.run(f"ping -c1 -W2 {there}")[0] == 0, there
+        assert before_long(guest_pings, guest, there), there
     for machine in (lab.client, host, lab.hosts[1]):
-        assert pings(machine, address.ip), machine.name
+        assert before_long(pings, machine, address.ip), machine.name
     with lab.probe(host, "br0", "guest2") as other:
-        assert guest.run(f"ping -c1 -W2 {other.address}")[0] == 0
+        assert before_long(guest_pings, guest, other.address)
     seen = {link.name: link for link in facts(host).links}
     assert (seen["br0"].mac, seen["br0"].mtu) == (seen["eth1"].mac, seen["eth1"].mtu)
     assert seen["eth1"].addresses == ()
@@ -57,7 +57,7 @@ def test_a_second_network_stands_on_the_same_bridge_which_goes_with_the_last(lab
     assert [step.outcome for step in steps] == ["already-so", "already-so", "done", "done"]
     assert str(steps[0].detail) == "br0 stays: second stands on it."
     with lab.probe(host, "br0", "guest2") as probe:
-        assert pings(lab.client, probe.address)
+        assert before_long(pings, lab.client, probe.address)
     assert must_apply(host, undefine(SECOND)) == UNDEFINED
     assert differences(host, before) == []
 
@@ -112,8 +112,8 @@ def test_the_host_s_own_uplink_goes_into_a_bridge_and_out_again_once_somebody_co
     assert host.address in [address.ip for address in seen["br0"].addresses]
     assert must_apply(host, attach(guest, LAN.name, MAC)) == ["done"]
     address = guest.wait_address()
-    assert pings(lab.client, address.ip)
-    assert pings(host, address.ip)
+    assert before_long(pings, lab.client, address.ip)
+    assert before_long(pings, host, address.ip)
     assert must_apply(host, detach(guest, MAC)) == ["done"]
     apply_and_keep(lab, host, undefine(spec))
     assert differences(host, before) == []
@@ -199,7 +199,7 @@ def test_a_person_makes_and_undefines_it_by_the_panel(product: Product) -> None:
     made = UUID(person.browser.post(path, fields).rstrip("/").rpartition("/")[2])
     person.await_state(made, "applied", within=30)
     with lab.probe(host, "br0", "guest2") as probe:
-        assert pings(lab.client, probe.address)
+        assert before_long(pings, lab.client, probe.address)
     network = person.network_id(host, LAN.name)
     # A libvirtd that was started just now looks QEMU through for some seconds and answers nobody meanwhile.
     person.await_found(network, within=30)

@@ -13,7 +13,7 @@ import pytest
 from lab import Lab, LabGuest, LabHost
 from lab.machine import LabMachine
 from tests.lab.agent_cli import apply, attach, define, detach, domain, facts, must_apply, undefine
-from tests.lab.pings import pings
+from tests.lab.pings import before_long, guest_pings, pings
 from virtnet.actions import AttachInterface
 from virtnet.card_filter import CardFilter
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
@@ -106,10 +106,6 @@ def connects(machine: LabMachine, address: object, port: int) -> bool:
     return machine.run([sys.executable, "-c", code, str(address), str(port)], check=False).returncode == 0
 
 
-def guest_pings(guest: LabGuest, address: object) -> bool:
-    return guest.run(f"ping -c1 -W1 {address}")[0] == 0
-
-
 @contextmanager
 def serving(machine: LabMachine, address: object) -> Iterator[None]:
     server = machine.popen([sys.executable, "-c", SERVE, str(address)], stdout=subprocess.PIPE)
@@ -143,7 +139,7 @@ def test_only_what_is_listed_comes_in_and_everything_again_when_the_policy_goes(
         assert [(one.mac, one.loaded) for one in found.inbound] == [(MAC, True)]
     for address in (ip, IPV6["guest"]):
         assert connects(lab.client, address, CLOSED)
-        assert pings(lab.client, address)
+        assert before_long(pings, lab.client, address)
     assert "bridge kvmpanel" not in host.run(["nft", "list", "tables"]).stdout
 
 
@@ -152,18 +148,18 @@ def test_a_port_is_open_to_the_sources_that_are_named(lab: Lab, host: LabHost, g
         assert connects(lab.client, ip_of(guest), OPEN)
         assert not connects(lab.router, ip_of(guest), OPEN)
         assert not connects(lab.client, ip_of(guest), CLOSED)
-        assert pings(lab.client, ip_of(guest))
+        assert before_long(pings, lab.client, ip_of(guest))
 
 
 def test_what_the_guest_opens_is_answered(lab: Lab, host: LabHost, guest: LabGuest) -> None:
     with policy(host, guest, ping=False), serving(lab.client, lab.client.address):
-        assert guest.run(f"nc -w 2 {lab.client.address} 9000 </dev/null") == (0, "hello")
+        assert guest.run(f"nc -w 10 {lab.client.address} 9000 </dev/null") == (0, "hello")
         assert guest.run(f"nslookup hosta {lab.lan.address}")[1].count("10.77.0.11") == 1  # UDP
-        assert guest_pings(guest, lab.internet.address)
-        assert guest.run(f"ping6 -c1 -W1 {IPV6['client']}")[0] == 0
+        assert before_long(guest_pings, guest, lab.internet.address)
+        assert guest.run(f"ping6 -c1 -W5 {IPV6['client']}")[0] == 0
         assert guest.run("ip neighbour flush dev eth0; kill -USR1 $(pidof udhcpc) 2>/dev/null; true")[0] == 0
-        assert guest_pings(guest, lab.client.address)  # ARP, anew
-        fragments = ["ping", "-c1", "-W1", "-s", "4000", str(lab.client.address)]
+        assert before_long(guest_pings, guest, lab.client.address)  # ARP, anew
+        fragments = ["ping", "-c1", "-W5", "-s", "4000", str(lab.client.address)]
         assert guest.run(" ".join(fragments))[0] == 0
 
 
@@ -172,12 +168,12 @@ def test_a_frame_to_everybody_is_judged_too(lab: Lab, host: LabHost, guest: LabG
     send = [sys.executable, "-c", TO_EVERYBODY, str(lab.client.address), str(ip), "5353"]
     before = unwanted_datagrams(guest)
     with policy(host, guest):
-        assert guest_pings(guest, lab.client.address)  # its tap is known from now on
+        assert before_long(guest_pings, guest, lab.client.address)  # its tap is known from now on
         lab.client.run(send)
-        assert guest_pings(guest, lab.client.address)  # what was sent before this has arrived
+        assert before_long(guest_pings, guest, lab.client.address)  # what was sent before this has arrived
         assert unwanted_datagrams(guest) == before
     lab.client.run(send)
-    assert guest_pings(guest, lab.client.address)
+    assert before_long(guest_pings, guest, lab.client.address)
     assert unwanted_datagrams(guest) == before + 1
 
 
@@ -241,11 +237,11 @@ def test_a_guest_with_clean_traffic_speaks_as_itself_only(lab: Lab, host: LabHos
         assert guest.run(as_another)[0] == 0
         assert guest.run(arp)[0] == 0
         with card_filter(host, guest, CardFilter(name="clean-traffic", addresses=(ip,))):
-            assert guest_pings(guest, lab.client.address)
+            assert before_long(guest_pings, guest, lab.client.address)
             assert guest.run(as_another)[0] != 0
             assert guest.run(arp)[0] != 0
             assert as_another_mac(guest, lab.client.address) != 0
-            assert guest_pings(guest, lab.client.address)
+            assert before_long(guest_pings, guest, lab.client.address)
         assert as_another_mac(guest, lab.client.address) == 0
         assert guest.run(as_another)[0] == 0
     finally:

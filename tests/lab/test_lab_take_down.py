@@ -12,6 +12,7 @@ import pytest
 
 from lab import Lab, LabError, LabMachine, namespaces, processes
 from lab import state as record
+from tests.lab.pings import before_long
 
 pytestmark = pytest.mark.lab
 
@@ -108,7 +109,7 @@ def test_a_killed_lab_goes_whole_and_leaves_the_machine_as_it_was(lab: Lab) -> N
     assert [path.name for path in namespaces.DIRECTORY.glob(f"{prefix}-*")] == []
     assert not state.directory.exists()
     assert machine_state() == before
-    assert pings(lab.client, lab.hosts[0])  # the other lab, up all the while, is untouched
+    assert before_long(pings, lab.client, lab.hosts[0])  # the other lab, up all the while, is untouched
 
 
 @pytest.mark.parametrize("part", ["LAN, router", "panel, client", "hosta:", "hostb:"])
@@ -122,7 +123,7 @@ def test_a_lab_killed_while_it_goes_up_is_cleared_by_the_next(part: str) -> None
     lab = Lab(prefix, hosts=1, guests_per_host=0)
     lab.up(parts.append)
     assert parts[0] == "remove what a killed lab left"
-    assert pings(lab.hosts[0], lab.internet)
+    assert before_long(pings, lab.hosts[0], lab.internet)
     lab.down()
     lab.down()  # safe to repeat
     assert [path.name for path in namespaces.DIRECTORY.glob(f"{prefix}-*")] == []

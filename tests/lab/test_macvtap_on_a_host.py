@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import get_args
@@ -13,6 +13,7 @@ from lab import Lab, LabGuest, LabHost, links
 from lab.machine import LabMachine
 from lab.probe import Probe
 from tests.lab.agent_cli import apply, attach, detach, domain, facts, must_apply, network
+from tests.lab.pings import before_long
 from virtnet.actions import AttachInterface
 from virtnet.direct import SourceMode
 from virtnet.facts import InterfaceFacts
@@ -90,6 +91,18 @@ def measure(lab: Lab, host: LabHost, guest: LabGuest, address: IPv4Address, othe
     }
 
 
+def measured_again(measuring: Callable[[], dict[str, bool]], expected: set[str]) -> dict[str, bool]:
+    """Up to three times until it is as expected: an emulated guest may answer late, and who is cut off never does."""
+    for _ in range(2):
+        if reached_in(measured := measuring()) == expected:
+            return measured
+    return measuring()
+
+
+def reached_in(measured: dict[str, bool]) -> set[str]:
+    return {cell for cell, reached in measured.items() if reached}
+
+
 # Who is reached through an ordinary switch, beside the LAN and the Internet, which each submode reaches; and who more
 # when the switch sends frames back to where they came from.
 OVER_A_SWITCH: dict[SourceMode, set[str]] = {
@@ -115,12 +128,13 @@ def test_who_reaches_whom(lab: Lab, host: LabHost, guest: LabGuest, source_mode:
         plugged(host, guest, attach(guest, spec.name, MAC)) as address,
         another_guest(lab, spec) as other,
     ):
-        measured = measure(lab, host, guest, address, other)
+        direct = ALWAYS | OVER_A_SWITCH[source_mode]
+        measured = measured_again(lambda: measure(lab, host, guest, address, other), direct)
         with host.reflecting_switch():
-            sent_back = measure(lab, host, guest, address, other)
-    assert {cell for cell, reached in measured.items() if reached} == ALWAYS | OVER_A_SWITCH[source_mode]
-    more = {cell for cell, reached in sent_back.items() if reached} - {cell for cell in measured if measured[cell]}
-    assert more == SENT_BACK[source_mode]
+            everybody = direct | SENT_BACK[source_mode]
+            sent_back = measured_again(lambda: measure(lab, host, guest, address, other), everybody)
+    assert reached_in(measured) == direct
+    assert reached_in(sent_back) - reached_in(measured) == SENT_BACK[source_mode]
     told = {cell: answer.reachable for cell, answer in spec.reachability().rows()}
     assert {cell for cell, reached in measured.items() if not reached and told[cell] == "yes"} == set()
     assert {cell for cell, reached in measured.items() if reached and told[cell] == "no"} == set()
@@ -134,7 +148,7 @@ def test_a_card_goes_straight_on_a_link_and_comes_off_again(
     before = host.run(["cat", f"/sys/class/net/{link}/address"]).stdout
     order = straight(guest, DirectSource(link=link, mode=source_mode, trust_guest_rx_filters=source_mode == "private"))
     with plugged(host, guest, order):
-        assert from_guest(guest, lab.internet.address)
+        assert before_long(from_guest, guest, lab.internet.address)
         found = card(host, guest)
         assert (found.type, found.source, found.source_mode) == ("direct", link, source_mode)
         assert (found.live, found.persistent) == (True, True)
@@ -199,9 +213,9 @@ def test_only_a_trusted_guest_is_reached_by_ipv6_at_any_address_and_may_change_i
             # Neighbours ask for this address by a multicast group that has nothing to do with the card's MAC address.
             settled = "while ip -6 address show dev eth0 | grep -q tentative; do sleep 0.1; done"
             assert guest.run(f"ip address add fd00:77::1234/64 dev eth0; {settled}")[0] == 0
-            asked = lab.client.run(["ping", "-6", "-c2", "-W1", "fd00:77::1234"], check=False)
+            asked = lab.client.run(["ping", "-6", "-c4", "-W1", "fd00:77::1234"], check=False)
             assert (asked.returncode == 0) == trusted
-            assert from_guest(guest, lab.client.address)
+            assert before_long(from_guest, guest, lab.client.address)
             assert guest.run("ip link set eth0 address 52:54:00:aa:00:77")[0] == 0
             assert guest.run("ip neigh flush all")[0] == 0
             answered = [from_guest(guest, lab.client.address) for _ in range(3)]

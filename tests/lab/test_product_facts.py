@@ -54,10 +54,10 @@ def test_a_foreign_network_is_started_and_stopped_on_request_and_never_edited(pr
     host, person = product.lab.hosts[0], product.person
     default = person.network_id(host, "default")
     before = document(host), definition(host)
-    person.await_state(person.start_network(default), "applied", within=10)
+    person.await_state(person.start_network(default), "applied", within=30)
     assert look_up(host).isActive()
     seconds_until(lambda: network_facts_of(product, default)["active"] is True, SEEN_WITHIN)
-    person.await_state(person.stop_network(default), "applied", within=10)
+    person.await_state(person.stop_network(default), "applied", within=30)
     assert not look_up(host).isActive()
 
     assert person.sees(f"/networks/{default}/", FOREIGN)
@@ -71,9 +71,9 @@ def test_a_foreign_network_is_started_and_stopped_on_request_and_never_edited(pr
 
 def test_what_somebody_does_to_a_network_of_the_panel_is_on_its_page(product: Product) -> None:
     host, person = product.lab.hosts[0], product.person
-    person.await_state(person.make_network(host, "edited"), "applied", within=10)
+    person.await_state(person.make_network(host, "edited"), "applied", within=30)
     network = person.network_id(host, "edited")
-    person.await_found(network, within=10)
+    person.await_found(network, within=30)
     page = f"/networks/{network}/"
     document = "Another tool has changed libvirt&#x27;s document of edited."
     rules = "somebody has flushed or changed them."
@@ -87,7 +87,7 @@ def test_what_somebody_does_to_a_network_of_the_panel_is_on_its_page(product: Pr
     print(f"on the page: the document edited {edited:.2f} s, the rules flushed {flushed:.2f} s")
     assert person.sees(f"/hosts/{host.name}/", "changed on the host")
 
-    person.await_state(person.undefine_network(network), "applied", within=10)
+    person.await_state(person.undefine_network(network), "applied", within=30)
 
 
 def test_of_two_people_who_want_the_same_name_one_gets_it_and_the_other_is_told(product: Product) -> None:
@@ -111,7 +111,7 @@ def test_of_two_people_who_want_the_same_name_one_gets_it_and_the_other_is_told(
     assert len(changes) == 1
     assert len(refusals) == 1
     assert "A network wanted-by-both of hosta is there or on its way. Choose another name." in refusals[0]
-    product.person.await_state(changes[0], "applied", within=10)
+    product.person.await_state(changes[0], "applied", within=30)
     count = "SELECT count(*) FROM networks_change c JOIN networks_network n ON n.id = network_id WHERE name = %s"
     assert product.panel.rows(count, "wanted-by-both") == [(1,)]
 

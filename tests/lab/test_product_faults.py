@@ -33,7 +33,7 @@ def test_the_next_order_is_applied_within_10_s_after_redis_was_killed_while_one_
         for number in range(REDIS_KILLS):
             running, following = f"ran-{number}", f"next-{number}"
             first = person.make_network(host, running)
-            seconds_until(is_defined(happened, running), 10, every=0.002)
+            seconds_until(is_defined(happened, running), 30, every=0.002)
             assert product.service("redis").kill()
             took.append(person.await_state(person.make_network(host, following), "applied", within=10))
             assert person.state(first) == "applied"
@@ -67,7 +67,7 @@ def test_no_change_is_lost_when_redis_is_emptied(product: Product) -> None:
     with network_events(host) as happened:
         with frozen(product.service("agent-hosta")):
             changes = [person.make_network(host, name) for name in names]
-            person.await_state(changes[0], "sent", within=5)
+            person.await_state(changes[0], "sent", within=20)
             product.redis.flushall()
             sent_again = seconds_until(lambda: product.redis.llen(queue) > 0, 30)
         seconds_until(is_defined(happened, names[1]), 30, every=0.002)
@@ -85,7 +85,7 @@ def test_an_agent_killed_in_the_middle_of_an_order_finishes_or_undoes_it(product
         for number in range(AGENT_KILLS):
             name = f"cut-short-{number}"
             change = person.make_network(host, name)
-            seconds_until(is_defined(happened, name), 10, every=0.002)
+            seconds_until(is_defined(happened, name), 30, every=0.002)
             assert product.service("agent-hosta").kill()
             took.append(person.await_end(change, within=15))
             ends.append(person.state(change))
@@ -112,7 +112,7 @@ def test_without_a_database_pages_say_so_and_no_order_leaves_and_then_all_goes_o
     with network_events(host) as happened:
         with frozen(product.service("agent-hosta")):
             changes = [person.make_network(host, f"before-{number}") for number in range(2)]
-            person.await_state(changes[0], "sent", within=5)
+            person.await_state(changes[0], "sent", within=20)
             product.service("postgres").down()
             try:
                 page = person.browser.look("/")

@@ -20,7 +20,7 @@ from tests.lab.product import Product
 from tests.lab.snapshots import differences, take
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
-WINDOW = 10.0  # seconds
+WINDOW = 15.0  # seconds
 EVERYBODY = ("agent-hostb", "redis", "worker", "collector", "web", "postgres")
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800 if SOAK else 180)]
@@ -45,7 +45,7 @@ def test_a_change_is_kept_though_the_agent_was_killed_and_its_removal_undone_and
     made = armed(product, person.make_bridge(host, "lan", "br0", "eth0"))
     first = agent.pid
     assert agent.kill()
-    seconds_until(lambda: agent.pid not in {None, first}, 5)
+    seconds_until(lambda: agent.pid not in {None, first}, 10)
     person.keep(made)
     person.await_state(made, "applied", within=WINDOW)
     assert guards_word(host) == "kept"
@@ -88,8 +88,8 @@ def test_with_agent_redis_and_panel_all_killed_the_host_puts_itself_back(
         product.service(name).down()
     try:
         assert carriers(host) == ["br0"]
-        seconds_until(lambda: carriers(host) == ["eth0"], WINDOW + 1)
-        seconds_until(lambda: guards_word(host) == "restored", 1)
+        seconds_until(lambda: carriers(host) == ["eth0"], WINDOW + 10)
+        seconds_until(lambda: guards_word(host) == "restored", 10)
         assert late(host) < 1
         assert differences(host, before) == []
     finally:
@@ -102,7 +102,7 @@ def test_with_agent_redis_and_panel_all_killed_the_host_puts_itself_back(
 
 def armed(product: Product, change: UUID) -> UUID:
     """The change once its host waits for the panel's word."""
-    product.person.await_state(change, "armed", within=15)
+    product.person.await_state(change, "armed", within=45)
     return change
 
 
