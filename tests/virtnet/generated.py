@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cache
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 GENERATED = settings(
@@ -71,3 +73,27 @@ STRINGS = st.one_of(
     st.text(alphabet=st.characters(min_codepoint=0, max_codepoint=0x7F), max_size=20),
     st.lists(_HOSTILE, max_size=3).map("".join),
 )
+
+
+@cache
+def strings() -> tuple[str, ...]:
+    """Twice as many of STRINGS as GENERATED says, once for a process: to draw one takes longer than to try it."""
+    drawn: dict[str, None] = {}
+
+    @settings(GENERATED, max_examples=2 * GENERATED.max_examples)
+    @given(STRINGS)
+    def draw(value: str) -> None:
+        drawn[value] = None
+
+    draw()
+    return tuple(drawn)
+
+
+def for_each_string(check: Callable[[str], None]) -> None:
+    """Calls it with each string; its error names the string."""
+    for value in strings():
+        try:
+            check(value)
+        except Exception as error:
+            error.add_note(f"with {value!r}")
+            raise

@@ -9,10 +9,9 @@ import subprocess
 from ipaddress import IPv4Network
 
 import pytest
-from hypothesis import given
 from pydantic import ValidationError
 
-from tests.virtnet.generated import GENERATED, STRINGS
+from tests.virtnet.generated import for_each_string
 from virtnet.firewall import NetworkRules, ruleset
 
 BRIDGE, SUBNET = "virbr1", IPv4Network("192.168.77.0/24")
@@ -50,8 +49,6 @@ def generate(field: str, *, masquerade: bool) -> tuple[list[str], list[str]]:
     tables: set[str] = set()
     refused: list[str] = []
 
-    @GENERATED
-    @given(STRINGS)
     def generated(value: str) -> None:
         wanted = {"bridge": BRIDGE, "subnet": str(SUBNET), "masquerade": masquerade} | {field: value}
         try:
@@ -63,7 +60,7 @@ def generate(field: str, *, masquerade: bool) -> tuple[list[str], list[str]]:
         assert table == expected(rules)
         tables.add(table)
 
-    generated()
+    for_each_string(generated)
     return sorted(tables), refused
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.virtnet.generated import GENERATED, STRINGS
+from tests.virtnet.generated import GENERATED, STRINGS, for_each_string
 from tests.virtnet.samples import CARDS, CASES, OFFICE
 from tests.virtnet.schema import needs_schemas, refused_by_schema
 from virtnet import network_xml
@@ -76,8 +76,6 @@ def test_a_field_of_a_network(case: str, field: str) -> None:
     documents: list[str] = []
     refused: list[str] = []
 
-    @GENERATED
-    @given(STRINGS)
     def generated(value: str) -> None:
         spec = spec_or_none(case, field, value)
         if spec is None:
@@ -93,7 +91,7 @@ def test_a_field_of_a_network(case: str, field: str) -> None:
             assert element.get(written[1]) == str(getattr(spec, field)).partition("/")[0]
         documents.append(document)
 
-    generated()
+    for_each_string(generated)
     assert documents
     assert refused
     assert refused_by_schema("network.rng", sorted(set(documents))) == []
@@ -107,8 +105,6 @@ def test_the_name_of_a_network_in_its_order(mode: str) -> None:
     documents: list[str] = []
     refused: list[str] = []
 
-    @GENERATED
-    @given(STRINGS)
     def generated(name: str) -> None:
         spec = json.loads(CASES[case].model_dump_json()) | {"name": name}
         order = {"network": {"uuid": str(OFFICE.uuid), "name": name}, "spec": spec}
@@ -123,7 +119,7 @@ def test_the_name_of_a_network_in_its_order(mode: str) -> None:
         assert root.findtext("name") == name
         documents.append(document)
 
-    generated()
+    for_each_string(generated)
     assert documents
     assert refused
     assert refused_by_schema("network.rng", sorted(set(documents))) == []
@@ -176,8 +172,6 @@ def test_a_field_of_a_card(case: str, field: str) -> None:
     documents: list[str] = []
     refused: list[str] = []
 
-    @GENERATED
-    @given(STRINGS)
     def generated(value: str) -> None:
         try:
             card = InterfaceSpec.model_validate_json(json.dumps(with_field(case, field, value)))
@@ -192,7 +186,7 @@ def test_a_field_of_a_card(case: str, field: str) -> None:
         assert element.get(attribute) == getattr(card if hasattr(card, field) else card.source, field)
         documents.append(domain_with(card.libvirt_xml()))
 
-    generated()
+    for_each_string(generated)
     assert documents
     assert refused
     assert refused_by_schema("domain.rng", sorted(set(documents))) == []
@@ -235,8 +229,6 @@ def test_a_field_of_a_card_s_filter(field: str) -> None:
     documents: list[str] = []
     refused: list[str] = []
 
-    @GENERATED
-    @given(STRINGS)
     def generated(value: str) -> None:
         wanted = FILTER | {field: [value] if field == "addresses" else value}
         try:
@@ -252,7 +244,7 @@ def test_a_field_of_a_card_s_filter(field: str) -> None:
         assert [one.get("filter") for one in root.iter("filterref")] == [card.filter.name]
         documents.append(domain_with(card.libvirt_xml()))
 
-    generated()
+    for_each_string(generated)
     assert documents
     assert refused
     assert refused_by_schema("domain.rng", sorted(set(documents))) == []
