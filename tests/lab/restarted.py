@@ -83,7 +83,10 @@ class Restarted:
 
     def await_change(self) -> None:
         """Until the change is made and waits."""
-        self.machine.await_true("grep -q 'kvmagent keep' /run/agent.log", AGENT_SECONDS)
+        over = "! systemctl is-active --quiet agent.service"
+        self.machine.await_true(f"grep -q 'kvmagent keep' /run/agent.log || {over}", AGENT_SECONDS)
+        said = self.machine.read("/run/agent.log")
+        assert "kvmagent keep" in said, said
 
     def keep(self) -> None:
         """The word, given over a new connection: what `kvmagent keep` says."""
