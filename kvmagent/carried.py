@@ -64,11 +64,14 @@ def _addresses(link: str) -> list[Address]:
 
 
 def _own(address: dict[str, Any], mac: str, link: str) -> bool:
-    """The link-local address that the kernel gives to each link by itself, from its MAC or from a secret."""
-    mode = Path(f"/proc/sys/net/ipv6/conf/{link}/addr_gen_mode").read_text().strip()
-    if address["scope"] != "link" or mode == NO_OWN_ADDRESS:
+    """The link-local address that the kernel gives to each link by itself, from its MAC or from a secret.
+
+    Who else gives the one of the MAC address (NetworkManager may) gives what a bridge of that address has already.
+    """
+    if address["scope"] != "link":
         return False
-    return mode != "0" or IPv6Address(address["local"]) == _from_mac(mac)
+    mode = Path(f"/proc/sys/net/ipv6/conf/{link}/addr_gen_mode").read_text().strip()
+    return mode not in {"0", NO_OWN_ADDRESS} or IPv6Address(address["local"]) == _from_mac(mac)
 
 
 def _from_mac(mac: str) -> IPv6Address:
