@@ -31,6 +31,9 @@ DEFINE = DefineNetwork(network=REF, spec=SPEC)
 AGENT_SECONDS = 400.0
 CONFIRM_SECONDS = 900  # of the agent's window: nothing here waits for its end
 CONFIGURATION = "/etc/network /etc/systemd/network /etc/netplan /etc/NetworkManager/system-connections"
+# One that has failed stays until it is forgotten, and is not forgotten while it ends.
+GONE = "until [ $(systemctl show --value --property=LoadState agent.service) = not-found ]; do "
+GONE += "systemctl reset-failed agent.service 2>/dev/null; sleep 0.1; done"
 PORTS = "ip -o link show master br0 | sed 's/^[0-9]*: \\([^:@]*\\).*/\\1/'"
 
 
@@ -75,7 +78,7 @@ class Restarted:
         apply: another command that ends with the action's file."""
         path = self.machine.give("action.json", action.model_dump_json())
         self.machine.run(
-            "systemctl reset-failed agent.service 2>/dev/null; rm -f /run/agent.log; "
+            f"{GONE}; rm -f /run/agent.log; "
             f"systemd-run --quiet --unit=agent --setenv=KVMAGENT_CONFIRM_SECONDS={CONFIRM_SECONDS} "
             f"--property=StandardOutput=file:/run/agent.log --property=StandardError=file:/run/agent.log "
             f"{apply} {path}"
