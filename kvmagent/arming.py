@@ -28,6 +28,7 @@ Asks = Literal["panel", "person"]
 State = Literal["none", "armed", "lost", "kept", "restored"]  # lost: the guard is gone, and has not said what it did
 START_SECONDS = 10.0  # until a new guard answers
 ANSWER_SECONDS = 60.0  # until a guard has done what it was told
+LONG_GONE = 600.0  # seconds after its deadline: by then somebody has looked at the host
 UNIT = "kvmagent-guard.service"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -141,6 +142,20 @@ def restore(why: str) -> None:
         except GuardFailed as error:
             log.warning("%s", error)
     restore_here(armed, why)
+
+
+def restore_lost() -> None:
+    """What a guard that was killed has left behind. After a long time the links stay as they are: what was right before
+    that change need not be so now. Raises OSError."""
+    armed, state, _ = find()
+    if armed is None or state != "lost":
+        return
+    if boot_clock() - armed.deadline > LONG_GONE:
+        log.warning("the guard of %s went long ago; %s stay as they are", armed.owner, ", ".join(armed.links))
+        _write_outcome(armed, "its guard had gone long before; nothing was put back")
+        return
+    log.warning("the guard of %s is gone; %s are put back", armed.owner, ", ".join(armed.links))
+    restore_here(armed, "the guard of an earlier change was gone")
 
 
 def restore_here(armed: Armed, why: str) -> None:

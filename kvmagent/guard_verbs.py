@@ -80,8 +80,7 @@ class GuardVerbs:
                         seconds=round(former.left),
                     )
                 )
-            if state == "lost":
-                arming.restore("the guard of an earlier change was gone")
+            arming.restore_lost()
             self._arm(touched, asks, guarding.window(arming.confirm_seconds(), mute))
             self._steps.done(verb)
 

@@ -18,8 +18,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from kvmagent import arming, tasks, worker
 from kvmagent import settings as settings_module
-from kvmagent import tasks, worker
 from kvmagent.alone import alone
 from kvmagent.carry_out import Finished, carry_out
 from kvmagent.confirmation import verdicts
@@ -93,6 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     notify_systemd("READY=1")
     with watchdog.at_work():
         orders.recover()
+        _put_back_what_nobody_guards()
     log.info("host %s takes orders from %s", settings.name, settings.panel)
     # What is there by now stays. Looked through again and again, it would hold up orders for tens of milliseconds, and
     # put off for long the collection of the little that each reading of the facts leaves behind.
@@ -104,6 +105,17 @@ def run(arguments: argparse.Namespace) -> int:
     stop.set()
     watch.stop()
     return status
+
+
+def _put_back_what_nobody_guards() -> None:
+    """Of an order that is not tried again, or of a person's change at the terminal."""
+    if arming.find()[1] != "lost":
+        return
+    try:
+        with alone():
+            arming.restore_lost()
+    except OSError:
+        log.exception("what a guard has left could not be put back")
 
 
 def only_one(path: Path) -> None:

@@ -5,6 +5,7 @@ Rows 1, 3 and 4 of the reliability figures: killed at each point, broken changes
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -301,6 +302,36 @@ def test_a_guard_that_was_killed_leaves_its_work_to_the_next_agent(patient: Cabl
     os.kill(guard, signal.SIGKILL)
     assert host.outcome("make", "--owner", "the order") == "undone"
     assert host.differences(before) == []
+
+
+RESTORE_LOST = [sys.executable, "-c", "from kvmagent import arming; arming.restore_lost(); print(arming.find()[1:])"]
+
+
+def test_what_a_killed_guard_has_left_is_put_back_when_the_agent_starts(patient: CabledHost) -> None:
+    host = patient
+    before = host.snapshot()
+    _leave_without_guard(host)
+    assert "restored" in host.run(RESTORE_LOST)
+    assert host.differences(before) == []
+
+
+def test_what_a_killed_guard_has_left_long_ago_stays_as_it_is(patient: CabledHost) -> None:
+    host = patient
+    _leave_without_guard(host)
+    file = host.state / "guard" / "plan.json"
+    plan = json.loads(file.read_text())
+    file.write_text(json.dumps({**plan, "deadline": plan["deadline"] - 3600}))
+    found = host.snapshot()
+    assert "restored" in host.run(RESTORE_LOST)
+    assert host.differences(found) == []
+    assert host.outcome("remove") == "applied"
+    assert "10.9.0.2/24" in host.run(["ip", "address", "show", "dev", "eth0"])
+
+
+def _leave_without_guard(host: CabledHost) -> None:
+    assert host.change("make", "--kill", "9") == []
+    (guard,) = _guards(host)
+    os.kill(guard, signal.SIGKILL)
 
 
 def _guards(host: CabledHost) -> list[int]:
