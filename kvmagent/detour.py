@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from kvmagent import links
 from kvmagent.guard import Batch, Run, Step, Wait
+from kvmagent.persist import networkmanager
 
 BEGIN, END = "kvmpanel-detour", "kvmpanel-port"
 TABLE = "kvmpanel_detour"
@@ -18,9 +19,10 @@ FORWARDING = "3"  # BR_STATE_FORWARDING
 
 def open_(link: str, bridge: str) -> list[Step]:
     """From here on the bridge, which is up and speaks no STP, gets what comes to the host by the link. [] where it has
-    another MAC, and would not take that for its own. Raises NoSuchLink."""
+    another MAC, and would not take that for its own, and where NetworkManager runs: it brings up each Ethernet link it
+    does not know, and asks for a lease there. Raises NoSuchLink."""
     mac, mtu = links.mac(link), links.mtu(link)
-    if mac != links.mac(bridge):
+    if mac != links.mac(bridge) or networkmanager.is_here():
         return []
     # The pair neither answers nor learns, and the bridge floods nothing into it.
     table = f"""table netdev {TABLE} {{
