@@ -68,11 +68,9 @@ def _as_found(second: Found) -> list[Step]:
 
 
 def why_not_moved(what: Carried, target: str) -> Text | None:
-    """Read back: what has not come to the target. The kernel or the owner gives each link a link-local address of its
-    own, which may be the very same."""
+    """Read back: what has not come to the target."""
     now = carried.read(target)
-    wanted = [one for one in what.addresses if not one.dynamic and not one.is_link_local]
-    missing = [one.words for one in wanted if one.on(target) not in now.addresses]
+    missing = [one.words for one in what.addresses if not one.dynamic and one.on(target) not in now.addresses]
     routes = [moves.renamed(route, what.link, target) for route in what.routes if not carried.renewed(route)]
     missing += [route for route in routes if route not in now.routes]
     if not missing:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from ipaddress import ip_interface
 from typing import Literal
 
 from virtnet import links
@@ -23,10 +22,6 @@ class Address:
     words: str
     ipv6: bool
     dynamic: bool = False  # given for a time, by DHCP or by a router
-
-    @property
-    def is_link_local(self) -> bool:
-        return self.ipv6 and ip_interface(self.words.split()[0]).is_link_local
 
     def on(self, link: str) -> Address:
         """The same on another link: a label begins with the link's name."""
