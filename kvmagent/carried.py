@@ -74,6 +74,17 @@ def _own(address: dict[str, Any], mac: str, link: str) -> bool:
     return mode not in {"0", NO_OWN_ADDRESS} or IPv6Address(address["local"]) == _from_mac(mac)
 
 
+def given_link_local(link: str) -> list[Address]:
+    """The link-local address of its MAC, where the kernel gives none and somebody else has: with the link itself it
+    stays, and nobody gives it again at once. Raises CalledProcessError."""
+    (shown,) = json.loads(ip("-j", "-d", "address", "show", "dev", link))
+    found = [one for one in shown["addr_info"] if one["family"] == "inet6" and one["scope"] == "link"]
+    mode = Path(f"/proc/sys/net/ipv6/conf/{link}/addr_gen_mode")
+    if not found or mode.read_text().strip() != NO_OWN_ADDRESS:
+        return []
+    return [_address(one) for one in found if _own(one, shown["address"], link)]
+
+
 def _from_mac(mac: str) -> IPv6Address:
     """fe80:: and the modified EUI-64 of RFC 4291."""
     six = bytes.fromhex(mac.replace(":", ""))

@@ -35,15 +35,16 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
     # One that was down has none, and a new mode would give it one all the same.
     steps += [step for name in there if "UP" in shown[name]["flags"] for step in _ipv6_waits(name, before)]
+    local = {name: carried.given_link_local(name) for name in there}
     lines = [line for name in bridges_first for line in _put_on(what[name], name in hear)]
+    lines += [address.put_on(name) for name in there for address in local[name]]
     lines += _as_links([shown[name] for name in bridges_first])
     lines += [
         line for name in there for other in there if other != name for line in _take_from(what[name], what[other])
     ]
     lines += [f"link delete dev {name}" for name in wanted if name not in there]
-    lines += [
-        line for name in there for address in _lasting(what[name], name in hear) for line in address.as_it_was(name)
-    ]
+    lasting = {name: [*_lasting(what[name], name in hear), *local[name]] for name in there}
+    lines += [line for name in there for address in lasting[name] for line in address.as_it_was(name)]
     steps += batch(lines)
     for name in there:
         for other in wanted:

@@ -45,6 +45,16 @@ ip -6 route add default via fe80::1 dev eth0 proto ra metric 1024 expires 900
 """
 
 
+# NetworkManager may give the link-local address of the MAC address too, with a route of its own.
+BY_THE_MAC = """
+sysctl -qw net.ipv6.conf.eth0.accept_ra=0
+sysctl -qw net.ipv6.conf.eth0.addr_gen_mode=1
+ip link set dev eth0 address 02:00:00:00:00:05
+ip -6 address flush dev eth0 scope link
+ip -6 address add fe80::ff:fe00:5/64 dev eth0 nodad
+"""
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[CabledHost]:
     needs_root()
@@ -53,7 +63,9 @@ def host(tmp_path: Path) -> Iterator[CabledHost]:
 
 
 @pytest.mark.parametrize("what", ["make", "remove"])
-@pytest.mark.parametrize("has", [OF_ALL_KINDS, OF_ITS_OWNER], ids=["of all kinds", "of its owner"])
+@pytest.mark.parametrize(
+    "has", [OF_ALL_KINDS, OF_ITS_OWNER, BY_THE_MAC], ids=["of all kinds", "of its owner", "by the MAC"]
+)
 def test_an_undo_brings_it_back(host: CabledHost, has: str, what: str) -> None:
     for command in has.strip().splitlines():
         host.run(command.split())
