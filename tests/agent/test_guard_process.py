@@ -133,7 +133,7 @@ def test_a_guard_that_was_frozen_for_too_long_does_nothing_to_what_came_after(gu
 def test_a_guard_that_is_ended_in_the_middle_of_a_step_does_it_and_then_puts_all_back(guards: Guards) -> None:
     arming.arm(guards.armed())
     (pid,) = guards.pids()
-    step = guards.says("changed", seconds=0.5)
+    step = guards.says("changed", seconds=2)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(guards.socket())
         client.sendall(f"run {json.dumps([step])}\n".encode())
