@@ -240,3 +240,5 @@ def test_the_table_for_the_next_boot_is_the_one_that_is_loaded(host: LabHost) ->
         host.run(["nft", "flush", "ruleset"])
         host.run(["nft", "-f", "/var/lib/kvmagent/kvmpanel.nft"])
         assert host.run(["nft", "list", "table", "inet", "kvmpanel"]).stdout == loaded
+    # libvirt's chains went too, and it makes them once after each of its starts: the next file's networks need them.
+    host.restart_libvirtd()
