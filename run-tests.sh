@@ -24,7 +24,7 @@ fi
 make --no-print-directory -j 2 --output-sync lint types
 unit="not lab and not browser and not postgres and not quiet"
 $python -m pytest -q -n 2 --durations=15 -m "$unit and not waits"
-$python -m pytest -q -n 4 --dist worksteal --durations=15 -m "$unit and waits"
+$python -m tests.once_more -q -n 4 --dist worksteal --durations=15 -m "$unit and waits"
 $python -m tests.on_postgres --durations=10
 
 if [ -n "$fetching" ]; then
