@@ -57,9 +57,11 @@ class LabGuest:
 
     def destroy(self) -> None:
         """virsh destroy: power off; nothing happens where it is off."""
-        domain = self.domain()
-        if domain.isActive():
-            domain.destroy()
+        try:
+            self.domain().destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
 
     def wait_ready(self, timeout: float = 180) -> None:
         """Until its shell answers. timeout: seconds; LabError with the end of its console then."""
