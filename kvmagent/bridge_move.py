@@ -25,19 +25,25 @@ def into_bridge(what: Carried, bridge: str, *, alone: bool = True) -> list[Step]
     # decides which of two uplinks forwards.
     takes_detour = alone and not bridge_stp.read(bridge)[0]
     loose, strict = _rp_filter(what.link, bridge)
+    rules = moves.rules_of(what, bridge)
     return [
         *_sysctls_like(what.link, bridge),
         *loose,
-        *restore.batch(moves.prepare(what, bridge)),
-        *(detour.open_(what.link, bridge) if takes_detour else []),
-        *restore.batch([moves.join_bridge(what.link, bridge)]),
+        *_joined(what, bridge, takes_detour=takes_detour),
         speaks,
-        *restore.batch(moves.hand_over(what, bridge)),
-        *_rules(what, bridge),
+        *restore.batch([*moves.hand_over(what, bridge), *rules[4]]),
+        *restore.batch(rules[6], "-6"),
         restore.sysctl("ipv6", what.link, "disable_ipv6", "1"),
         *strict,
         *(detour.close() + detour.remove() if takes_detour else []),
     ]
+
+
+def _joined(what: Carried, bridge: str, *, takes_detour: bool) -> list[Step]:
+    prepare, join = moves.prepare(what, bridge), moves.join_bridge(what.link, bridge)
+    if not takes_detour:
+        return restore.batch([*prepare, join])
+    return [*restore.batch(prepare), *detour.open_(what.link, bridge), *restore.batch([join])]
 
 
 def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
@@ -45,6 +51,7 @@ def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
     bridge, uplink, second = what.link, mark.uplinks[0].name, mark.second
     mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
     loose, _ = _rp_filter(uplink, bridge)
+    rules = moves.rules_of(what, uplink)
     return [
         # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
         restore.sysctl("ipv6", uplink, "addr_gen_mode", "1"),
@@ -54,9 +61,9 @@ def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
         *detour.open_(uplink, bridge),
         *restore.batch(moves.leave_bridge(what, uplink)),
         *detour.close(),
-        *restore.batch(moves.give_up_bridge(what, uplink)),
+        *restore.batch([*moves.give_up_bridge(what, uplink), *rules[4]]),
         *detour.remove(),
-        *_rules(what, uplink),
+        *restore.batch(rules[6], "-6"),
         restore.sysctl("ipv6", uplink, "addr_gen_mode", mode),
         *(_as_found(second) if second else []),
     ]
@@ -99,8 +106,3 @@ def _rp_filter(uplink: str, bridge: str) -> tuple[list[Write], list[Write]]:
     if STRICT not in {value, restore.everywhere("ipv4", "rp_filter")}:
         return [], []
     return [restore.sysctl("ipv4", bridge, "rp_filter", LOOSE)], [restore.sysctl("ipv4", bridge, "rp_filter", value)]
-
-
-def _rules(what: Carried, target: str) -> list[Step]:
-    found = moves.rules_of(what, target).items()
-    return [step for version, lines in found for step in restore.batch(lines, f"-{version}")]

@@ -117,7 +117,7 @@ def write_whole(path: Path, content: object) -> None:
 def _wait(path: Path, value: str) -> None:
     end = time.monotonic() + LONGEST_WAIT
     while path.read_text().strip() != value and time.monotonic() < end:
-        time.sleep(0.001)  # sysfs tells no change of it
+        time.sleep(0.0002)  # sysfs tells no change of it
 
 
 def _batch(command: list[str], lines: list[str]) -> list[str]:

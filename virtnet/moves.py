@@ -91,11 +91,11 @@ def give_up_bridge(carried: Carried, uplink: str) -> list[str]:
 
 
 def rules_of(carried: Carried, target: str) -> dict[Literal[4, 6], list[str]]:
-    """Policy rules that name the link, named after the target: by version, for `ip -4` and `ip -6`."""
+    """Policy rules that name the link, named after the target: by version, for `ip`, which is for IPv4, and `ip -6`."""
     lines: dict[Literal[4, 6], list[str]] = {4: [], 6: []}
     for version, rule in carried.rules:
         lines[version] += [f"rule add {renamed(rule, carried.link, target)}", f"rule delete {rule}"]
-    return {version: found for version, found in lines.items() if found}
+    return lines
 
 
 def renamed(words: str, link: str, target: str) -> str:

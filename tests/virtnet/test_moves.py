@@ -60,7 +60,8 @@ def test_rules_that_name_the_link_name_the_other() -> None:
         4: [
             "rule add priority 90 from all iif br0 lookup 77",
             "rule delete priority 90 from all iif eth0 lookup 77",
-        ]
+        ],
+        6: [],
     }
 
 
