@@ -102,7 +102,7 @@ def _sysctls_like(uplink: str, bridge: str) -> list[Step]:
 def _rp_filter(uplink: str, bridge: str) -> tuple[list[Write], list[Write]]:
     """For the time of the move, and after it: a strict bridge would drop what comes in by it while the routes still say
     the uplink. The kernel takes the larger of the link's value and of that for all."""
-    value = snapshot.sysctls(uplink).get((uplink, "sysctl ipv4 rp_filter"), "0")
-    if STRICT not in {value, restore.everywhere("ipv4", "rp_filter")}:
+    value, of_all = (snapshot.sysctls(name).get((name, "sysctl ipv4 rp_filter"), "0") for name in (uplink, "all"))
+    if STRICT not in {value, of_all}:
         return [], []
     return [restore.sysctl("ipv4", bridge, "rp_filter", LOOSE)], [restore.sysctl("ipv4", bridge, "rp_filter", value)]

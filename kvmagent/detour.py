@@ -24,7 +24,6 @@ def open_(link: str, bridge: str) -> list[Step]:
     mac, mtu = links.mac(link), links.mtu(link)
     if mac != links.mac(bridge) or networkmanager.is_here():
         return []
-    # The pair neither answers nor learns, and the bridge floods nothing into it.
     table = f"""table netdev {TABLE} {{
         chain in {{
             type filter hook ingress device "{link}" priority {LAST};
@@ -33,6 +32,7 @@ def open_(link: str, bridge: str) -> list[Step]:
             ether type {{ ip, ip6 }} fwd to "{BEGIN}"
         }}
     }}"""
+    # The pair neither answers nor learns, and the bridge floods nothing into it.
     pair = [
         f"link add name {BEGIN} mtu {mtu} type veth peer name {END} mtu {mtu}",
         f"link set dev {END} addrgenmode none arp off master {bridge} up",

@@ -7,8 +7,9 @@ cut within seconds would leave `lan.xml.new`, and no network (libvirt 9.0 on ext
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
+
+from kvmagent.guard import sync_directory
 
 DIRECTORIES = tuple(Path("/etc/libvirt/qemu") / name for name in ("", "autostart", "networks", "networks/autostart"))
 
@@ -20,8 +21,4 @@ def sync() -> None:
     """
     for directory in DIRECTORIES:
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_directory(directory)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from kvmagent import bridge_stp, carried, detour, links, snapshot
@@ -58,11 +57,6 @@ def batch(lines: list[str], *options: str) -> list[Step]:
 
 def sysctl(version: str, link: str, key: str, value: str) -> Write:
     return Write(do="write", path=f"/proc/sys/net/{version}/conf/{link}/{key}", value=value)
-
-
-def everywhere(version: str, key: str) -> str:
-    """The sysctl of all links."""
-    return Path(f"/proc/sys/net/{version}/conf/all/{key}").read_text().strip()
 
 
 def _shown(name: str) -> dict[str, Any]:

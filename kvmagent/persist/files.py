@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from kvmagent.guard import sync_directory
 from virtnet.configuration import FileChange
 from virtnet.persist.marked import without_marks
 
@@ -51,7 +52,7 @@ def _put(path: Path, content: str | None) -> None:
         return
     if content is None:
         path.unlink(missing_ok=True)
-        _sync(path.parent)
+        sync_directory(path.parent)
         if path.parent.name.endswith(".network.d") and not any(path.parent.iterdir()):
             path.parent.rmdir()  # made for our drop-in
         return
@@ -66,7 +67,7 @@ def _put(path: Path, content: str | None) -> None:
         os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync(path.parent)
+    sync_directory(path.parent)
 
 
 def _for_root_alone(path: str, flags: int) -> int:
@@ -82,12 +83,3 @@ def _make_directory(path: Path) -> None:
 
 def _new_mode(path: Path) -> int:
     return 0o644 if str(path).startswith(READABLE) else NEW_MODE
-
-
-def _sync(directory: Path) -> None:
-    """So that the name too is on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
