@@ -120,6 +120,13 @@ class Restarted:
             assert time.monotonic() < deadline, f"{found} after {timeout:g} s, not {wanted}"
             time.sleep(0.5)
 
+    def stays(self, *wanted: Network) -> None:
+        """It is one of these, once its owner says that there is nothing more to come: NetworkManager's bridge has its
+        addresses some seconds after its card has."""
+        self.machine.run("! systemctl is-active --quiet NetworkManager || nm-online -q -s -t 100", 120)
+        found = self.network()
+        assert found in wanted, f"{found}, not {wanted}"
+
     def await_address(self, link: str, timeout: float = 120) -> None:
         self.machine.await_true(f"ip -4 -o address show dev {link} | grep -q 'scope global'", timeout)
 

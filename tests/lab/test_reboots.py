@@ -135,8 +135,7 @@ def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> Non
     # The power is cut as soon as the agent has said that it is done.
     host.machine.cut_power()
     host.machine.boot()
-    host.await_address("br0")
-    assert host.network() == made
+    host.await_network(made)  # with STP the bridge's routes are without a carrier for a moment
     assert host.machine.run(PORTS).split() == [one for one in (spec.uplink, spec.second_uplink) if one is not None]
     if spec.stp:
         host.machine.await_true(STP)

@@ -335,7 +335,24 @@ def test_netplan_takes_ethernets_out_with_its_only_block() -> None:
         "#kvmpanel:br0#   ethernets:\n#kvmpanel:br0#     eth0:\n#kvmpanel:br0#       dhcp4: true\n"
     )
     drop_in = after["/etc/systemd/network/10-netplan-br0.network.d/kvmpanel.conf"].after
-    assert drop_in == HEADER + "[DHCPv4]\nIAID=7\n"
+    assert drop_in == HEADER + "[Network]\nConfigureWithoutCarrier=no\n\n[DHCPv4]\nIAID=7\n"
+
+
+@pytest.mark.parametrize("mac", [MAC, None], ids=["by MAC address", "by name"])
+def test_netplan_goes_from_the_uplink_to_the_bridge_by_the_write_of_one_file(mac: str | None) -> None:
+    """Before it the bridge has no port, for the card's own block is there; and without a carrier no addresses."""
+    bridge = LastingBridge("br0", "eth0", mac=MAC, permanent_mac=mac)
+    carrier, ours, that_one = changes("netplan", {"/etc/netplan/01-netcfg.yaml": NETPLAN}, bridge).values()
+    assert carrier.path == "/etc/systemd/network/10-netplan-br0.network.d/kvmpanel.conf"
+    assert carrier.after == HEADER + "[Network]\nConfigureWithoutCarrier=no\n"
+    assert "\n    eth0:\n" not in (ours.after or "")
+    assert "\n    kvmpanel-br0:\n      match:\n" in (ours.after or "")
+    assert that_one.path == "/etc/netplan/01-netcfg.yaml"
+
+
+def test_netplan_s_bridge_without_an_uplink_needs_no_carrier() -> None:
+    found = changes("netplan", {"/etc/netplan/01-netcfg.yaml": NETPLAN}, LastingBridge("br1"))
+    assert list(found) == ["/etc/netplan/90-kvmpanel-br1.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -422,6 +439,11 @@ def test_networkmanager_asks_dhcp_as_the_client_that_the_uplink_was() -> None:
     dhcp = "[connection]\nid=wired\n[ipv4]\nmethod=auto\n"
     after = changes("networkmanager", {PROFILE: dhcp}, client="networkmanager", client_id="ff00aa")
     assert "[ipv4]\nmethod=auto\ndhcp-client-id=ff:00:aa\n" in (after[f"{OURS}.nmconnection"].after or "")
+
+
+def test_networkmanager_goes_from_the_uplink_to_the_bridge_by_the_write_of_one_file() -> None:
+    """A port whose bridge has no profile is none."""
+    assert list(changes("networkmanager", {PROFILE: KEYFILE})) == [f"{OURS}-port.nmconnection", f"{OURS}.nmconnection"]
 
 
 def test_networkmanager_s_routes_keep_the_metric_of_a_card() -> None:

@@ -108,7 +108,9 @@ def test_netplan_leaves_a_third_card_where_it_is() -> None:
         "    eth2:",
         "      dhcp4: true",
     ]
-    assert "interfaces: [eth0, eth1]" in after["/etc/netplan/90-kvmpanel-br0.yaml"]
+    ours = after["/etc/netplan/90-kvmpanel-br0.yaml"]
+    assert "interfaces: [kvmpanel-br0, kvmpanel-br02]" in ours
+    assert '    kvmpanel-br02:\n      match:\n        name: "eth1"\n' in ours
 
 
 def test_networkmanager_makes_a_bridge_with_stp_and_both_ports() -> None:

@@ -52,12 +52,17 @@ def file_changes(
         own += [line for one, block in found if one is configuration and block for line in _below(file, block)]
         after = comment_out(file.text, _with_empty_parent(file, blocks), bridge.name)
         changed.append(FileChange(path=file.path, before=file.text, after=after))
-    # Ours is there before the uplink's goes: with both, a power cut in between leaves the host its address.
+    # Ours is there before the uplink's goes: a power cut in between leaves the host its address, and that once. The
+    # card has its own still, so the bridge has no port, and without a carrier no address.
     ours = [FileChange(path=our_path(bridge.name), after=_file(bridge, own))]
-    if number := iaid(configuration.client_id):
-        # netplan has no word for it; networkd would make another one from the bridge's name.
+    if bridge.uplink is not None:
+        # netplan has no words for it. Else a bridge has its addresses without a carrier; and networkd would make
+        # another IAID from the bridge's name.
+        sections = "[Network]\nConfigureWithoutCarrier=no\n"
+        if number := iaid(configuration.client_id):
+            sections += f"\n[DHCPv4]\nIAID={number}\n"
         path = f"/etc/systemd/network/10-netplan-{bridge.name}.network.d/kvmpanel.conf"
-        ours.append(FileChange(path=path, after=f"{bridge.header}[DHCPv4]\nIAID={number}\n"))
+        ours.insert(0, FileChange(path=path, after=bridge.header + sections))
     return [*ours, *changed]
 
 
@@ -66,17 +71,14 @@ def our_path(bridge: str) -> str:
 
 
 def _file(bridge: LastingBridge, own: list[str]) -> str:
-    ports = {}
-    for called, name, mac in bridge.ports:
-        own_name = f"kvmpanel-{bridge.name}{called.removeprefix('port')}"
-        ports[own_name if mac else name] = mac
+    # By a name of their own also where the card's is the match: of the same name they would be the card's own block.
+    ports = {f"kvmpanel-{bridge.name}{called.removeprefix('port')}": (name, mac) for called, name, mac in bridge.ports}
     mtu = [f"mtu: {bridge.mtu}"] if bridge.mtu and bridge.mtu != USUAL_MTU else []
     lines = ["network:", "  version: 2"]
     lines += ["  ethernets:"] if ports else []
-    for port, mac in ports.items():
-        lines += [f"    {port}:"]
-        if mac:  # so that the port is found under another name too
-            lines += ["      match:", f'        macaddress: "{mac}"']
+    for port, (name, mac) in ports.items():
+        # By its MAC address, so that the port is found under another name too.
+        lines += [f"    {port}:", "      match:", f'        macaddress: "{mac}"' if mac else f'        name: "{name}"']
         lines += [f"      {line}" for line in [*mtu, "link-local: []", "dhcp4: false", "dhcp6: false"]]
     lines += ["  bridges:", f"    {bridge.name}:"]
     about = [f"interfaces: [{', '.join(ports)}]"]

@@ -35,11 +35,13 @@ def file_changes(
                     link=one.link,
                 )
             )
-    changes = [FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))]
-    for called, name, mac in bridge.ports:
-        after = _port(bridge, called, name, mac)
-        changes.append(FileChange(path=our_path(f"{bridge.name}-{called}"), after=after))
-    return changes
+    # A port whose bridge has no profile is none: the card has its own. A bridge without its port would have the same
+    # addresses beside the card, so it is written last: a power cut leaves the one or the other.
+    changes = [
+        FileChange(path=our_path(f"{bridge.name}-{called}"), after=_port(bridge, called, name, mac))
+        for called, name, mac in bridge.ports
+    ]
+    return [*changes, FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))]
 
 
 def our_path(name: str) -> str:

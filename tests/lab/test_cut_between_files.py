@@ -1,0 +1,60 @@
+"""The power is cut between two files of a bridge that is written: the old network or the bridge, never both.
+
+As a container, each owner's files one after another; test_power_cuts cuts at every other point too. `make soak` has all
+four owners.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from ipaddress import IPv4Interface
+
+import pytest
+
+from lab import Lab
+from lab.network_owners import Owner
+from lab.system_container import SystemContainer
+from tests.lab.restarted import DEFINE, OWNERS, STATIC, SUBNET, on_the_bridge, started
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
+ADDRESS = str(IPv4Interface(STATIC).ip)
+RECORD = "/var/lib/kvmagent/bridges/br0.json"
+PYTHON = "PYTHONPATH=/opt/kvmpanel/source:/opt/kvmpanel/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -c"
+WRITE_FIRST = """
+from kvmagent.persist import bridge, files
+record = bridge.record_of("br0")
+files.put_back(record.changes, "br0")
+files.write(record.changes[:{number}])
+"""
+
+
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Lab]:
+    with Lab(prefix=f"f{os.getpid()}", hosts=0, guests_per_host=0, subnet=SUBNET) as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("owner", OWNERS if SOAK else ("netplan", "networkmanager"))
+def test_the_host_has_its_old_network_or_the_bridge(lan: Lab, owner: Owner) -> None:
+    machine = SystemContainer(lan, "debian", owner, IPv4Interface(STATIC))
+    with started(lan, machine) as host:
+        former = host.network()
+        host.begin(DEFINE)
+        host.await_change()
+        host.keep()
+        host.await_end()
+        made = host.network()
+        assert made == on_the_bridge(former)
+        changes = json.loads(machine.read(RECORD))["changes"]
+        assert len(changes) > 1
+        for number in range(1, len(changes)):
+            machine.run(f"{PYTHON} '{WRITE_FIRST.format(number=number)}'")
+            machine.cut_power()
+            machine.boot()
+            host.await_network(former, made)
+            host.await_answer(ADDRESS)
+            host.stays(former, made)
