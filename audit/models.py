@@ -20,6 +20,7 @@ class Outcome(models.TextChoices):
     APPLIED = "applied", _("applied")
     REFUSED = "refused", _("refused")
     UNDONE = "undone", _("failed, undone")
+    TAKEN_BACK = "taken-back", _("undone as asked")
     FAILED = "failed", _("failed")
     EXPIRED = "expired", _("expired")
     CANCELLED = "cancelled", _("cancelled")

@@ -117,11 +117,12 @@ class GuardVerbs:
                 self._is_kept = True
                 self._steps.done(verb)
                 return
-            if verdict == "undo":
-                arming.restore("it was to be undone")
-                raise VerbFailed(text("It was to be undone."))
-            arming.restore("nobody confirmed in time")  # nothing happens where the guard has done so
-            raise VerbFailed(text("Nobody confirmed the change in time, so the guard has taken it back."))
+            if verdict is None:
+                arming.restore("nobody confirmed in time")  # nothing happens where the guard has done so
+                raise VerbFailed(text("Nobody confirmed the change in time, so the guard has taken it back."))
+            arming.restore("it was to be undone")
+            self._steps.done(verb, text("The answer: undo it."))
+        raise VerbFailed(text("It was to be undone."))
 
     def _arm(self, touched: tuple[str, ...], asks: Asks, seconds: float) -> None:
         for name in touched:

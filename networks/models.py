@@ -142,6 +142,7 @@ class ChangeState(models.TextChoices):
     APPLIED = "applied", _("applied")
     REFUSED = "refused", _("refused")
     UNDONE = "undone", _("failed, undone")
+    TAKEN_BACK = "taken-back", _("undone as asked")  # while it waited for confirmation
     FAILED = "failed", _("failed")
     EXPIRED = "expired", _("expired")
     CANCELLED = "cancelled", _("cancelled")

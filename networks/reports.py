@@ -14,7 +14,7 @@ from hosts.broker import nudge
 from hosts.models import Host
 from networks.events import record_bad_report, record_change
 from networks.found import note_facts, note_networks
-from networks.models import Change, ChangeState, Network
+from networks.models import Change, ChangeState, Network, Verdict
 from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
 from virtnet.messages import (
     FactsReport,
@@ -146,10 +146,11 @@ def _armed(change: Change, said: OrderArmed, at: datetime) -> None:
 
 def _finished(change: Change, said: OrderFinished) -> None:
     now = timezone.now()
+    state = _end(change, said)
     taken = _set(
         change,
         AT_THE_HOST,
-        state=ChangeState(said.outcome),
+        state=state,
         received_at=change.received_at or now,
         finished_at=now,
         steps=[step.model_dump(mode="json") for step in said.steps] or change.steps,
@@ -159,13 +160,20 @@ def _finished(change: Change, said: OrderFinished) -> None:
         after=said.after,
     )
     if not taken:
-        if change.state != said.outcome:
+        if change.state != state:
             record_bad_report(change.host, f"calls the order {change.pk} {said.outcome}, which is {change.state}")
         return
     change.refresh_from_db()
     _network_follows(change, applied=said.outcome == "applied")
-    record_change(change, Outcome(said.outcome), why=str(said.error or ""))
+    record_change(change, Outcome(state.value), why=str(said.error or ""))
     transaction.on_commit(nudge)  # the next order of this host may go
+
+
+def _end(change: Change, said: OrderFinished) -> ChangeState:
+    """A host has one word for what it took back; whether somebody wanted it so is the panel's to know."""
+    if said.outcome == "undone" and change.verdict == Verdict.UNDO:
+        return ChangeState.TAKEN_BACK
+    return ChangeState(said.outcome)
 
 
 def _rejected(change: Change, said: OrderRejected) -> None:

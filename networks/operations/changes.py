@@ -22,6 +22,7 @@ from virtnet.text import text
 RETRIABLE = (
     ChangeState.REFUSED,
     ChangeState.UNDONE,
+    ChangeState.TAKEN_BACK,
     ChangeState.FAILED,
     ChangeState.EXPIRED,
     ChangeState.CANCELLED,

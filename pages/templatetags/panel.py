@@ -31,6 +31,7 @@ _STATE_COLOURS = {
     "undo-asked": "orange",
     "refused": "orange",
     "undone": "orange",
+    "taken-back": "secondary",
     "failed": "red",
     "expired": "secondary",
     "cancelled": "secondary",

@@ -114,6 +114,8 @@ def test_its_removal_is_undone_by_a_button(page: Page, host: LabHost) -> None:
     page.get_by_role("link", name="Undefine the network lan").first.click()
     page.get_by_role("button", name="Undo now").click()
     expect(page.locator("#progress")).to_contain_text("The host has put itself back", timeout=20_000)
+    expect(page.locator("#progress")).to_contain_text("undone as asked")
+    expect(page.locator("#progress .failed, #progress .alert-danger")).to_have_count(0)
     assert carrier(host) == ["br0"]
 
 

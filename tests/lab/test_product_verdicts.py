@@ -57,7 +57,7 @@ def test_a_change_is_kept_though_the_agent_was_killed_and_its_removal_undone_and
     removed = armed(product, person.undefine_network(network))
     assert carriers(host) == ["eth0"]
     person.undo(removed)
-    person.await_state(removed, "undone", within=WINDOW)
+    person.await_state(removed, "taken-back", within=WINDOW)
     assert differences(host, with_bridge) == []
 
     removed = armed(product, person.undefine_network(network))

@@ -118,6 +118,6 @@ def test_undone_by_a_person_all_is_as_before(product: Product, host: LabHost) ->
     change = asked_for(product, host, stp="on")
     product.person.await_state(change, "armed", within=30)
     product.person.browser.post(f"/changes/{change}/undo/", {})
-    product.person.await_state(change, "undone", within=30)
+    product.person.await_state(change, "taken-back", within=30)
     assert differences(host, before) == []
     seconds_until(lambda: pings(product.lab.client, host.address), 20)

@@ -152,6 +152,26 @@ def test_what_the_host_made_of_it_is_recorded_with_its_reason(host: Host, agent:
     assert event.detail["why"] == "Nobody kept it within 60 s."
 
 
+def test_what_a_person_took_back_is_no_failure(host: Host, agent: Agent, armed: Change, operator: User) -> None:
+    operations.undo_change(armed, by=operator)
+    report = OrderFinished(order=armed.pk, outcome="undone", error=text("It was to be undone."))
+    record_report(host, agent.report(report))
+    record_report(host, agent.report(report))  # said twice it is no bad report
+    armed.refresh_from_db()
+    assert armed.state == ChangeState.TAKEN_BACK
+    assert not AuditEvent.objects.filter(action="bad-report").exists()
+    assert AuditEvent.objects.filter(change_id=armed.pk, outcome=Outcome.TAKEN_BACK).count() == 1
+
+
+def test_a_host_that_failed_though_it_was_to_be_taken_back_says_so(
+    host: Host, agent: Agent, armed: Change, operator: User
+) -> None:
+    operations.undo_change(armed, by=operator)
+    record_report(host, agent.report(OrderFinished(order=armed.pk, outcome="failed")))
+    armed.refresh_from_db()
+    assert armed.state == ChangeState.FAILED
+
+
 def test_while_a_change_waits_the_next_one_of_its_host_waits_too(armed: Change, host: Host, operator: User) -> None:
     behind = operations.define_network(host, nat_spec("behind", number=88), by=operator)
     assert armed.is_open
