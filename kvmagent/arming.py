@@ -250,12 +250,12 @@ def _write_plan(armed: Armed) -> None:
         "boot": BOOT_ID.read_text().strip(),
         "netns": os.stat("/proc/thread-self/ns/net").st_ino,
     }
-    write_whole(_directory() / PLAN, content)
+    write_whole(_directory() / PLAN, json.dumps(content).encode())
 
 
 def _write_outcome(armed: Armed, why: str) -> None:
     outcome: Outcome = {"owner": armed.owner, "state": "restored", "why": why, "at": boot_clock()}
-    write_whole(_directory() / OUTCOME, outcome)
+    write_whole(_directory() / OUTCOME, json.dumps(outcome).encode())
 
 
 def _read_plan() -> Armed | None:

@@ -5,8 +5,6 @@ virtnet.firewall and virtnet.inbound write the text; nothing here knows what a r
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from kvmagent import nftables
+from kvmagent.guard import sync_directory, write_whole
 from virtnet.firewall import TABLE
 from virtnet.text import Text, text
 
@@ -73,10 +72,11 @@ class Firewall:
     def restore(self, former: Former) -> None:
         """Put a former table and file back. Raises FirewallFailed, OSError."""
         _asked(lambda: nftables.run(f"add {self._table}\ndelete {self._table}\n{former.table or ''}"))
-        if former.file is None:
-            self._file.unlink(missing_ok=True)
-        else:
+        if former.file is not None:
             _write(self._file, former.file)
+        elif self._file.exists():
+            self._file.unlink()
+            sync_directory(self._file.parent)
 
     @property
     def _table(self) -> str:
@@ -127,10 +127,5 @@ def _asked(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also when the power fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)
+    write_whole(path, content)

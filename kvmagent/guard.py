@@ -99,15 +99,22 @@ def carry_out(steps: list[Step]) -> list[str]:
     return said
 
 
-def write_whole(path: Path, content: object) -> None:
-    """JSON, there whole or not at all, also after a power cut."""
-    new = path.with_name(f"{path.name}.new")
-    with new.open("w") as file:
-        json.dump(content, file)
+def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """There whole or not at all, also after a power cut. Raises OSError; the directory must be there."""
+    # Always of the same name: what a power cut left of it the next try writes over. No owner of a network reads it.
+    draft = path.with_name(f".{path.name}.kvmpanel")
+    draft.unlink(missing_ok=True)
+    with open(draft, "xb", opener=_for_its_owner_alone) as file:
+        file.write(content)
         file.flush()
+        os.fchmod(file.fileno(), mode)
         os.fsync(file.fileno())
-    new.replace(path)
+    draft.replace(path)
     sync_directory(path.parent)
+
+
+def _for_its_owner_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_directory(directory: Path) -> None:
@@ -262,7 +269,7 @@ class Guard:
 
     def _end(self, state: Literal["kept", "restored"], why: str) -> None:
         outcome: Outcome = {"owner": self._plan["owner"], "state": state, "why": why, "at": boot_clock()}
-        write_whole(Path(OUTCOME), outcome)
+        write_whole(Path(OUTCOME), json.dumps(outcome).encode())
         Path(SOCKET).unlink(missing_ok=True)
         self._lock.close()
 

@@ -7,13 +7,13 @@ KVMAGENT_ETC, KVMAGENT_STATE and KVMAGENT_RUN move the directories.
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from kvmagent.guard import write_whole
 from kvmagent.keys import public_key_from_text
 
 
@@ -78,11 +78,7 @@ def load() -> Settings:
 
 
 def save(settings: Settings) -> None:
-    """Writes agent.json whole, readable by its owner alone: it holds the password of the host's Redis user."""
+    """Writes agent.json, readable by its owner alone: it holds the password of the host's Redis user."""
     path = settings_file()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".agent.json.", delete=False) as file:
-        file.write(settings.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path)  # NamedTemporaryFile made it 0600
+    write_whole(path, f"{settings.model_dump_json(indent=2)}\n".encode())

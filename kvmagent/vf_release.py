@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import settings, vf_attributes
+from kvmagent.guard import write_whole
 from kvmagent.links import NoSuchLink
 from kvmagent.vf_verbs import differing, groups
 from virtnet.facts import HostFacts
@@ -86,9 +87,7 @@ class VfRelease:
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_suffix(".new")
-        draft.write_text(json.dumps(self._owned, sort_keys=True))
-        draft.replace(self._path)
+        write_whole(self._path, json.dumps(self._owned, sort_keys=True).encode())
 
 
 def _reset(pf: Link, vf: Vf, guest_s_mac: str) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from pydantic import ValidationError
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import links, numvfs, settings, vf_keepers, vf_state
+from kvmagent.guard import write_whole
 from kvmagent.links import NoSuchLink
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_state import PfState
@@ -113,6 +112,4 @@ def _boot() -> str:
 def _write(found: VfsRestored) -> None:
     directory = path().parent
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".vfs", delete=False) as file:
-        json.dump({"boot": _boot(), "found": found.model_dump(mode="json")}, file)
-    os.replace(file.name, path())
+    write_whole(path(), json.dumps({"boot": _boot(), "found": found.model_dump(mode="json")}).encode())

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from kvmagent import settings
+from kvmagent.guard import write_whole
 from virtnet.vf import VfAttributes
 
 log = logging.getLogger(__name__)
@@ -77,8 +76,4 @@ def keep(name: str, state: PfState | None) -> None:
 def _write(states: object) -> None:
     directory = path().parent
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".vfs", delete=False) as file:
-        json.dump(states, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(path())
+    write_whole(path(), json.dumps(states, indent=2).encode())

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from kvmagent.guard import sync_directory
+from kvmagent.guard import sync_directory, write_whole
 from virtnet.configuration import FileChange
 from virtnet.persist.marked import without_marks
 
@@ -58,20 +57,7 @@ def _put(path: Path, content: str | None) -> None:
         return
     _make_directory(path.parent)
     mode = path.stat().st_mode & 0o7777 if path.exists() else _new_mode(path)
-    # Always of the same name, which no owner reads: what a power cut left of it the next try writes over.
-    draft = path.with_name(f".{path.name}.kvmpanel")
-    draft.unlink(missing_ok=True)
-    with open(draft, "x", opener=_for_root_alone) as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_directory(path.parent)
-
-
-def _for_root_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, NEW_MODE)
+    write_whole(path, content.encode(), mode)
 
 
 def _make_directory(path: Path) -> None:
