@@ -24,7 +24,7 @@ fi
 make --no-print-directory -j 2 --output-sync lint types
 unit="not lab and not browser and not postgres and not quiet"
 $python -m pytest -q -n 2 --durations=15 -m "$unit and not waits"
-$python -m tests.once_more -q -n 4 --dist worksteal --durations=15 -m "$unit and waits"
+$python -m tests.once_more -q -n 6 --dist worksteal --durations=15 -m "$unit and waits"
 $python -m tests.on_postgres --durations=10
 
 if [ -n "$fetching" ]; then
@@ -33,7 +33,7 @@ if [ -n "$fetching" ]; then
     cat "$notes/fetched"
 fi
 # The lab's hosts mostly wait, for guests that boot and windows that end, so there are more at a time than processors.
-$python -m tests.once_more -q -n 3 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet"
+$python -m tests.once_more -q -n 4 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet"
 # What counts packets or milliseconds has the machine for itself.
 $python -m tests.on_postgres --once-more -n 0 -m quiet
 $python -m tests.once_more -q --durations=10 -m quiet

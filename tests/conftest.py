@@ -15,6 +15,7 @@ LONGEST_FIRST = (
     "lab/test_agent_on_a_host.py",
     "lab/test_sriov_from_the_page.py",
     "lab/test_chaos.py",
+    "lab/test_reboots.py",
     "lab/test_macvtap_on_a_host.py",
     "lab/test_lab.py",
     "lab/test_product_faults.py",

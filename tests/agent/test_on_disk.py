@@ -1,9 +1,11 @@
 """What is kept for the host's next start is on the disk, its name too, before anybody is told that it is done."""
 
+import base64
 import os
 from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -58,7 +60,10 @@ def test_a_host_that_enrolled_has_not_forgotten_it_after_a_power_cut(
     state: Path, on_disk: Callable[[Path], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KVMAGENT_ETC", str(state))
-    settings.save(settings.Settings.model_construct(redis_password="secret"))
+    key = base64.b64encode(bytes(32)).decode()
+    settings.save(
+        settings.Settings(host=uuid4(), name="node1", panel="http://x/", redis_url="redis://x/", panel_public_key=key)
+    )
     assert on_disk(state)
     assert settings.settings_file().stat().st_mode & 0o777 == 0o600
 

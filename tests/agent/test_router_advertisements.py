@@ -15,7 +15,7 @@ import pytest
 
 from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 
-pytestmark = [pytest.mark.quiet, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.waits, pytest.mark.timeout(180)]
 
 PREFIX, FAR = "2001:db8:5:", "2001:db8:ffff::1"
 LIFETIME = 20  # seconds of the router; it speaks each few seconds, and when it is asked

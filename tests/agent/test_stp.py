@@ -14,7 +14,7 @@ import pytest
 
 from tests.agent.cabled_host import CabledHost, needs_root, wait_until
 
-pytestmark = [pytest.mark.quiet, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 FORWARDING, BLOCKING = "forwarding", "blocking"
 
@@ -51,6 +51,7 @@ def stp(host: CabledHost) -> tuple[int, int]:
     return about["stp_state"], about["forward_delay"]
 
 
+@pytest.mark.quiet
 def test_a_loop_of_two_cables_is_blocked_and_the_host_is_reached_all_the_time(host: CabledHost) -> None:
     before = host.snapshot()
     with host.probe() as probes:
@@ -68,6 +69,7 @@ def test_a_loop_of_two_cables_is_blocked_and_the_host_is_reached_all_the_time(ho
     assert host.differences(before) == []
 
 
+@pytest.mark.quiet
 def test_without_stp_the_same_two_cables_are_a_storm(host: CabledHost) -> None:
     host.run(["ip", "link", "add", "loop0", "type", "bridge", "stp_state", "0", "forward_delay", "0"])
     for link in ("eth0", "eth1"):
@@ -79,6 +81,7 @@ def test_without_stp_the_same_two_cables_are_a_storm(host: CabledHost) -> None:
         host.run(["ip", "link", "delete", "loop0"])
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("what", ["make", "remove"])
 @pytest.mark.parametrize("verdict", ["undo", "never"])
 def test_without_a_good_word_all_is_as_before(tmp_path: Path, what: str, verdict: str) -> None:
@@ -94,6 +97,7 @@ def test_without_a_good_word_all_is_as_before(tmp_path: Path, what: str, verdict
         assert host.is_reached()
 
 
+@pytest.mark.waits
 def test_a_window_under_stp_is_longer_than_the_usual_and_than_the_time_that_a_port_is_mute(host: CabledHost) -> None:
     assert host.outcome("make", "--two", "--verdict", "undo") == "undone"
     plan = json.loads((host.state / "guard" / "plan.json").read_text())
@@ -101,6 +105,7 @@ def test_a_window_under_stp_is_longer_than_the_usual_and_than_the_time_that_a_po
     assert plan["deadline"] - outcome["at"] > 40
 
 
+@pytest.mark.waits
 def test_the_second_cable_takes_over_when_the_first_fails(host: CabledHost) -> None:
     assert host.outcome("make", "--two") == "applied"
     wait_until(lambda: ports(host) == {"eth0": FORWARDING, "eth1": BLOCKING})
@@ -111,6 +116,7 @@ def test_the_second_cable_takes_over_when_the_first_fails(host: CabledHost) -> N
     assert ports(host)["eth1"] == FORWARDING
 
 
+@pytest.mark.waits
 def test_where_the_switch_is_the_root_its_delay_is_in_force_and_the_bridge_s_own_is_known(host: CabledHost) -> None:
     host.run(["ip", "link", "set", "eth0", "type", "bridge", "forward_delay", "400", "stp_state", "1"], where=host.lan)
     host.run(["ip", "link", "set", "eth0", "type", "bridge", "priority", "0"], where=host.lan)

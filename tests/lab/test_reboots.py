@@ -22,7 +22,7 @@ from tests.lab.restarted import DEFINE, OWNERS, PORTS, REF, SPEC, STATIC, SUBNET
 from virtnet.actions import DefineNetwork, UndefineNetwork
 from virtnet.modes.bridge import Bridge
 
-pytestmark = [pytest.mark.lab, pytest.mark.quiet, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
 # The second cable leads into the same LAN.
