@@ -215,7 +215,8 @@ def host_with(*guests: DomainFacts, stopped: bool = False) -> Host:
 
 def test_a_card_straight_on_a_link_is_shown_with_its_link_source_mode_and_macvtap(viewer_client: Client) -> None:
     host_with(macvtap_guest("vepa"))
-    assert f"{WEB_MAC} eth0 macvtap, vepa – – macvtap0 now" in Page(viewer_client.get(WEB)).words
+    words = Page(viewer_client.get(WEB)).words
+    assert f"{WEB_MAC} eth0 macvtap, vepa the LAN's, not known here – macvtap0 now" in words
 
 
 def test_one_click_gives_a_macvtap_guest_a_second_card_by_which_it_reaches_its_host(operator_client: Client) -> None:
