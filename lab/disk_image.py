@@ -38,11 +38,9 @@ NOT_ENABLED = ("networking.service", "NetworkManager*.service", "*.timer", "e2sc
 SIZE = 3 << 30  # bytes; sparse
 RECIPE = 3  # raise when the code below changes what comes out
 
+CACHED_SHARE = "9p trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro 0 0"
 # The product comes from outside, so that a change of it needs no other disk.
-FSTAB = "".join(
-    f"{share} /opt/kvmpanel/{share} 9p trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro 0 0\n"
-    for share in ("source", "packages")
-)
+FSTAB = "".join(f"{share} /opt/kvmpanel/{share} {CACHED_SHARE}\n" for share in ("source", "packages"))
 FSTAB += "seed /run/lab 9p trans=virtio,version=9p2000.L,ro 0 0\n"  # no cache: files are laid there any time
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-from lab import emulation, first_start, links
+from lab import disk_image, emulation, first_start, inner_guest, links
 from lab.disk_image import DiskImage
 from lab.errors import LabError
 from lab.host import LAN_BRIDGE
@@ -25,6 +25,7 @@ SOURCE = Path(__file__).resolve().parent.parent
 MEMORY_MIB = 768
 CPU = "Nehalem,+rdrand"  # with AVX and more, emulation would be slower
 KERNEL_ARGUMENTS = "console=ttyS0 quiet mitigations=off random.trust_cpu=on systemd.show_status=yes"
+FSTAB = disk_image.FSTAB + f"usr {inner_guest.PLACE} {disk_image.CACHED_SHARE}\n"
 BOOT_SECONDS = 600.0  # far above the usual 16: several may boot on one slow machine
 
 
@@ -32,7 +33,8 @@ BOOT_SECONDS = 600.0  # far above the usual 16: several may boot on one slow mac
 class DiskMachine:
     """with DiskMachine(lab, image, "debian1", "networkd", address) as machine: machine.run("ip address")
 
-    name: at most 11 characters, also of its port on the LAN's switch. address: of its card eth0, None for DHCP.
+    name: at most 11 characters, also of its port on the LAN's switch. address: of its card eth0, None for DHCP. guests:
+    whether it can have some (lab.inner_guest).
     Inside the `with` it is up and answers; what it writes to its disk stays from one start to the next.
     """
 
@@ -42,13 +44,15 @@ class DiskMachine:
     owner: Owner
     address: IPv4Interface | None
     kernel_arguments: str = "net.ifnames=0"
+    guests: bool = False
     _qemu: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def __enter__(self) -> DiskMachine:
         emulation.compile_agent()
         self.directory.mkdir(parents=True)
         (self.directory / "seed").mkdir()
-        first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address)
+        more = inner_guest.files() | {"etc/fstab": FSTAB} if self.guests else {}
+        first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address, more)
         (self.directory / "seed" / "first-start.tar").write_bytes(first)
         make = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.image.disk), str(self._disk)]
         subprocess.run(make, check=True)
@@ -176,6 +180,7 @@ class DiskMachine:
 
     def _command(self) -> list[str]:
         shares = {"seed": self.directory / "seed", "source": SOURCE, "packages": Path(site.getsitepackages()[0])}
+        shares |= {"usr": inner_guest.SHARED} if self.guests else {}
         command = [
             *emulation.NICE,
             "qemu-system-x86_64",

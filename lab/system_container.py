@@ -17,7 +17,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from lab import disk_image, first_start, links, namespaces, prerequisites, processes
+from lab import disk_image, first_start, inner_guest, links, namespaces, prerequisites, processes
 from lab.disk_image import FILES, NOT_ENABLED
 from lab.errors import LabError
 from lab.host import FREE_UPLINK, LAN_BRIDGE, UPLINK
@@ -33,7 +33,8 @@ class SystemContainer:
     """with SystemContainer(lab, "debian1", "networkd", address) as machine: machine.run("ip address")
 
     name: at most 11 characters. address: of its card eth0, None for DHCP. second: whether it has a second cable into
-    the LAN, to a card eth1 that nobody has configured. What it writes stays from one start to the next.
+    the LAN, to a card eth1 that nobody has configured. guests: whether it can have some (lab.inner_guest). What it
+    writes stays from one start to the next.
     """
 
     lab: Lab
@@ -41,6 +42,7 @@ class SystemContainer:
     owner: Owner
     address: IPv4Interface | None
     second: bool = False
+    guests: bool = False
     _nspawn: subprocess.Popen[Any] | None = field(default=None, init=False)
     _init: int = field(default=0, init=False)
 
@@ -50,7 +52,8 @@ class SystemContainer:
         self._tree = disk_image.tree(print)
         for part in ("upper", "work", "root", "seed"):
             (self.directory / part).mkdir(parents=True)
-        first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address)
+        more = inner_guest.files() if self.guests else {}
+        first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address, more)
         subprocess.run(["tar", "-x", "-C", self.directory / "upper"], input=first, check=True)
         self._disable_the_packages_own()
         agent = self.directory / "upper/usr/local/bin/kvmagent"
@@ -167,6 +170,8 @@ class SystemContainer:
         nspawn += f"--network-namespace-path={namespaces.path(self.namespace)} --machine={self.name} "
         nspawn += "--console=read-only --capability=all "
         nspawn += " ".join(f"--bind-ro={path}:/opt/kvmpanel/{name}" for path, name in binds.items())
+        if self.guests:
+            nspawn += f" --bind-ro={inner_guest.SHARED}:{inner_guest.PLACE}"
         layers = f"lowerdir={self._tree},upperdir={place}/upper,workdir={place}/work"
         return f"mount -t overlay machine -o {layers} {place}/root && exec {nspawn}"
 

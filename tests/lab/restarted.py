@@ -14,6 +14,7 @@ from uuid import UUID
 
 from lab import Lab
 from lab.disk_machine import DiskMachine
+from lab.inner_guest import InnerGuest, Lease
 from lab.network_owners import Owner
 from lab.system_container import SystemContainer
 from virtnet.actions import AnyAction, DefineNetwork
@@ -126,6 +127,14 @@ class Restarted:
         self.machine.run("! systemctl is-active --quiet NetworkManager || nm-online -q -s -t 100", 120)
         found = self.network()
         assert found in wanted, f"{found}, not {wanted}"
+
+    def await_guest(self, guest: InnerGuest, before: Lease | None, timeout: float) -> Lease:
+        """Until it is back by itself: a port of the bridge beside the uplink, and it has asked the LAN for a lease and
+        got one. before: its last lease from before the start."""
+        lease = guest.await_lease(before, timeout)
+        assert self.machine.run("virsh list --name").split() == [guest.name]
+        assert self.machine.run(PORTS).split() == [SPEC.uplink, "vnet0"]
+        return lease
 
     def await_address(self, link: str, timeout: float = 120) -> None:
         self.machine.await_true(f"ip -4 -o address show dev {link} | grep -q 'scope global'", timeout)

@@ -1,7 +1,8 @@
 """The power is cut: a Debian with a kernel and a disk of its own, emulated, its uplink the only way to it.
 
 The change is made once, and at each point of it the disk is copied as a power cut would leave it; then the machine is
-killed and started from each copy. What it had not yet written to its disk is lost, as it is not in a container.
+killed and started from each copy. What it had not yet written to its disk is lost, as it is not in a container. In the
+soak a guest is there too, on the network that the change makes: after the last point, and after a restart, it is back.
 """
 
 from __future__ import annotations
@@ -16,8 +17,20 @@ import pytest
 
 from lab import Lab, disk_image
 from lab.disk_machine import BOOT_SECONDS, DiskMachine
+from lab.inner_guest import InnerGuest
 from lab.network_owners import Owner
-from tests.lab.restarted import AGENT_SECONDS, DEFINE, OWNERS, PORTS, STATIC, SUBNET, Restarted, on_the_bridge, started
+from tests.lab.restarted import (
+    AGENT_SECONDS,
+    DEFINE,
+    OWNERS,
+    PORTS,
+    SPEC,
+    STATIC,
+    SUBNET,
+    Restarted,
+    on_the_bridge,
+    started,
+)
 
 # A minute and a half on a quiet machine, the soak ten times that; a busy one takes several times as long.
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
@@ -28,6 +41,8 @@ APPLY += "/usr/bin/python3 -m tests.lab.at_each_point"
 ADDRESS = str(IPv4Interface(STATIC).ip)
 # After it the change waits for the word; what follows until the files are written whole may leave the one or the other.
 LAST_BEFORE_THE_WORD, FILES_WRITTEN, END = "5-set_up", "-persist_bridge", "-end"
+# A guest's emulated processor within an emulated one: some 20 s on a quiet machine.
+GUEST_SECONDS = 600.0
 # The soak cuts at all points, for all four owners.
 CUTS: dict[Owner, tuple[str, ...]] = {
     "networkd": (LAST_BEFORE_THE_WORD, "-kvmpanel-br0.network", END),
@@ -47,9 +62,12 @@ def test_before_the_word_the_old_network_is_back_and_after_it_the_bridge(
 ) -> None:
     begun = time.monotonic()
     cuts = ("",) if SOAK else CUTS[owner]
-    machine = DiskMachine(lan, disk_image.ensure(print), "emulated", owner, IPv4Interface(STATIC))
+    machine = DiskMachine(lan, disk_image.ensure(print), "emulated", owner, IPv4Interface(STATIC), guests=SOAK)
+    guest = InnerGuest(lan, machine, "guest", SPEC.name) if SOAK else None
     with started(lan, machine) as host:
         machine.await_true("ip -4 route | grep -q ^default", BOOT_SECONDS)
+        if guest is not None:
+            guest.define()
         former, files = host.network(), host.files()
         made = on_the_bridge(former)
         points = copies_at_the_points(host, machine, tmp_path, cuts)
@@ -64,6 +82,7 @@ def test_before_the_word_the_old_network_is_back_and_after_it_the_bridge(
         for point in cut:
             machine.cut_power()
             machine.put_disk(tmp_path / point)
+            leased = guest.lease() if guest is not None else None
             machine.boot()
             if point in before:
                 host.await_network(former)
@@ -71,12 +90,22 @@ def test_before_the_word_the_old_network_is_back_and_after_it_the_bridge(
             elif point in after:
                 host.await_network(made)
                 assert host.files() == written, point
-                assert machine.run(PORTS).split() == ["eth0"], point
+                assert machine.run(PORTS).split()[0] == "eth0", point
             else:
                 host.await_network(former, made)
             host.await_answer(ADDRESS)
+            host.stays(former, made)
+            if guest is not None and point.endswith(END):
+                print(f"the guest is back: {host.await_guest(guest, leased, GUEST_SECONDS)}")
             print(f"{owner}, power cut at {point}: the network is on {', '.join(host.network().addresses)}")
         machine.await_true("virsh net-list --name | grep -qx lan")
+        if guest is not None:
+            guest.destroy()
+            machine.power_off()
+            leased = guest.lease()
+            machine.boot()
+            host.await_network(made)
+            print(f"the guest is back: {host.await_guest(guest, leased, GUEST_SECONDS)}")
         print(
             f"{owner}: {len(cut)} cuts of {len(points)} points, made in {took:.0f} s, {time.monotonic() - begun:.0f} s"
         )

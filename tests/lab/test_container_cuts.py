@@ -1,7 +1,7 @@
-"""The power is cut between two files of a bridge that is written: the old network or the bridge, never both.
+"""The power is cut, for each owner of the network, as a container: bridge and guest are back without agent or panel.
 
-As a container, each owner's files one after another; test_power_cuts cuts at every other point too. `make soak` has all
-four owners.
+Between two files of the bridge's the host has its old network or the bridge, never both; test_power_cuts cuts at every
+other point too. `make soak` has all four owners.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from ipaddress import IPv4Interface
 import pytest
 
 from lab import Lab
+from lab.inner_guest import InnerGuest
 from lab.network_owners import Owner
 from lab.system_container import SystemContainer
-from tests.lab.restarted import DEFINE, OWNERS, STATIC, SUBNET, on_the_bridge, started
+from tests.lab.restarted import DEFINE, OWNERS, SPEC, STATIC, SUBNET, on_the_bridge, started
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
 ADDRESS = str(IPv4Interface(STATIC).ip)
+GUEST_SECONDS = 200.0  # usually 10
 RECORD = "/var/lib/kvmagent/bridges/br0.json"
 PYTHON = "PYTHONPATH=/opt/kvmpanel/source:/opt/kvmpanel/packages PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -c"
 WRITE_FIRST = """
@@ -39,8 +41,8 @@ def lan() -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("owner", OWNERS if SOAK else ("netplan", "networkmanager"))
-def test_the_host_has_its_old_network_or_the_bridge(lan: Lab, owner: Owner) -> None:
-    machine = SystemContainer(lan, "debian", owner, IPv4Interface(STATIC))
+def test_bridge_and_guest_are_back_and_between_two_files_it_is_one_network_or_the_other(lan: Lab, owner: Owner) -> None:
+    machine = SystemContainer(lan, "debian", owner, IPv4Interface(STATIC), guests=True)
     with started(lan, machine) as host:
         former = host.network()
         host.begin(DEFINE)
@@ -49,6 +51,16 @@ def test_the_host_has_its_old_network_or_the_bridge(lan: Lab, owner: Owner) -> N
         host.await_end()
         made = host.network()
         assert made == on_the_bridge(former)
+
+        guest = InnerGuest(lan, machine, "guest", SPEC.name)
+        guest.define()
+        machine.cut_power()
+        leased = guest.lease()
+        machine.boot()
+        host.await_network(made)
+        host.await_guest(guest, leased, GUEST_SECONDS)
+        guest.undefine()
+
         changes = json.loads(machine.read(RECORD))["changes"]
         assert len(changes) > 1
         for number in range(1, len(changes)):
