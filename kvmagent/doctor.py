@@ -101,7 +101,7 @@ def _iommu() -> Iterator[Check]:
             name="vfio",
             state="warn",
             text=text("VFIO is not loaded; libvirt needs it for VFs (SR-IOV)."),
-            fix=text("modprobe vfio-pci"),
+            fix=sriov_needs.vfio_fix(),
         )
 
 

@@ -204,6 +204,7 @@ def _domain(
         uuid=libvirt_domains.uuid(domain),
         state=libvirt_domains.state(domain),
         persistent=inactive is not None,
+        machine=libvirt_domains.machine(live or inactive or ""),
         interfaces=tuple(
             _interface(card, live=is_live, following=following, addresses=addresses, agent=agent)
             for card, is_live, following in _cards(live, inactive, networks)

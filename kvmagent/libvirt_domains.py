@@ -77,6 +77,12 @@ def inactive_xml(domain: libvirt.virDomain) -> str | None:
     return str(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) if domain.isPersistent() else None
 
 
+def machine(xml: str) -> str:
+    """pc-q35-7.2, pc-i440fx-7.2 …; "" where the domain's XML tells none."""
+    found = parse(xml).find("os/type") if xml else None
+    return "" if found is None else found.get("machine", "")
+
+
 def cards(xml: str | None) -> list[ET.Element]:
     """The <interface> elements of a domain's XML, in order."""
     return [] if xml is None else parse(xml).findall("devices/interface")

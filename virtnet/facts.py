@@ -109,6 +109,7 @@ class DomainFacts(Fact):
     uuid: UUID
     state: str  # running, shut off, paused … as `virsh list --all` says
     persistent: bool = True
+    machine: str = ""  # what it has for a mainboard: pc-q35-7.2, pc-i440fx-7.2, virt-7.2 …
     interfaces: tuple[InterfaceFacts, ...] = ()
     inbound: tuple[InboundFacts, ...] = ()
 

@@ -55,9 +55,13 @@ def vfio_is_missing(facts: HostFacts) -> list[Problem]:
     return [
         Problem(
             text=text("VFIO is not loaded, and without it libvirt gives no VF to a guest."),
-            fix=text("modprobe vfio-pci; a line vfio-pci in /etc/modules-load.d/vfio.conf keeps it over a restart."),
+            fix=vfio_fix(),
         )
     ]
+
+
+def vfio_fix() -> Text:
+    return text("modprobe vfio-pci; a line vfio-pci in /etc/modules-load.d/vfio.conf keeps it over a restart.")
 
 
 def shared_groups(facts: HostFacts) -> list[Problem]:

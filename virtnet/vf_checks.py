@@ -51,8 +51,10 @@ def numvfs(facts: HostFacts, pf: str, wanted: int) -> list[Problem]:
     ]
 
 
-def carrier_goes(facts: HostFacts, pf: str, wanted: int) -> list[Problem]:
-    """Measured with igb. The guard covers it where it lasts; that it happens at all is to be known before."""
+def carrier_goes(facts: HostFacts, pf: str, wanted: int | None = None) -> list[Problem]:
+    """Measured with igb. The guard covers it where it lasts; that it happens at all is to be known before.
+
+    wanted: None for any other number than that of now."""
     link = facts.link(pf)
     if link is None or (link.numvfs or 0) == wanted or guarding.why_risky(facts, (pf,)) is None:
         return []

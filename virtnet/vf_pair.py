@@ -61,6 +61,7 @@ class AttachPair(Action):
             *self.vf.problems(facts, self.domain, self.mac),
             *named,
             *_cannot_migrate(facts.network(self.network)),
+            *_has_no_pci_express(facts, self.domain),
             *_too_old(facts),
             *self._mac_is_taken(facts),
         ]
@@ -87,6 +88,19 @@ def _cannot_migrate(network: NetworkFacts | None) -> list[Problem]:
         return []
     sentence = text("A card in %(network)s does not stay with a guest that migrates.", network=network.name)
     return [Problem(text=sentence, fix=text("Choose a network with a bridge."), field="network")]
+
+
+def _has_no_pci_express(facts: HostFacts, domain: DomainRef) -> list[Problem]:
+    """QEMU takes the guest's consent first and plugs the VF in then: it would say on its own log that it cannot."""
+    guest = facts.domain(domain.uuid)
+    if guest is None or not (guest.machine == "pc" or guest.machine.startswith("pc-i440fx")):
+        return []
+    sentence = text(
+        "%(guest)s is a machine of type %(machine)s, and QEMU pairs a VF with another card on PCI Express only.",
+        guest=guest.name,
+        machine=guest.machine,
+    )
+    return [Problem(text=sentence, fix=text("It takes a guest of type q35; this one can have the VF alone."))]
 
 
 def _too_old(facts: HostFacts) -> list[Problem]:

@@ -14,7 +14,7 @@ from networks.views.asking import ask
 from pages.requests import PanelRequest
 from team.models import User
 from team.permissions import check_may_change, may_change, visible
-from virtnet import sriov_needs
+from virtnet import sriov_needs, vf_checks
 from virtnet.facts import HostFacts
 from virtnet.link_facts import Link
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
@@ -55,7 +55,7 @@ def set_numvfs(request: PanelRequest, name: str, pf: str) -> HttpResponse:
         action,
         facts,
         lambda asked: operations.set_numvfs(host, link.name, asked.numvfs, by=user),
-        {"host": host, "row": pf_row(facts, link)},
+        {"host": host, "row": pf_row(facts, link), "beforehand": vf_checks.carrier_goes(facts, link.name)},
     )
 
 

@@ -62,6 +62,17 @@ def test_an_iommu_that_is_off_names_the_boot_parameter_of_this_cpu(
     assert check(libvirt_test, "iommu").state == "ok"
 
 
+def test_vfio_that_is_not_there_names_the_command_and_what_keeps_it_over_a_restart(
+    libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "VFIO", tmp_path / "vfio")
+    found = check(libvirt_test, "vfio")
+    assert found.state == "warn"
+    assert str(found.fix).startswith("modprobe vfio-pci; a line vfio-pci in /etc/modules-load.d/vfio.conf")
+    (tmp_path / "vfio").touch()
+    assert check(libvirt_test, "vfio").state == "ok"
+
+
 def test_vfs_that_will_not_come_back_at_the_next_start_are_named(
     libvirt_test: Libvirt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ CARDS = """
   <source><address type='pci' domain='0' bus='0x5e' slot='0x02' function='0x1'/></source></interface>
 """
 GUEST = """<domain type='test'><name>{name}</name><uuid>{uuid}</uuid><memory>1024</memory>
-<os><type>hvm</type></os><devices>{cards}</devices></domain>"""
+<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os><devices>{cards}</devices></domain>"""
 
 
 def guest(name: str, number: int, cards: str = "") -> str:
@@ -53,6 +53,10 @@ def libvirt_test(tmp_path: Path) -> Iterator[Libvirt]:
 def cards(found: HostFacts, name: str = "web") -> dict[str, InterfaceFacts]:
     domain: DomainFacts = next(one for one in found.domains if one.name == name)
     return {card.mac[-2:]: card for card in domain.interfaces}
+
+
+def test_a_guest_tells_what_machine_it_is(libvirt_test: Libvirt) -> None:
+    assert {one.machine for one in read_facts(libvirt_test).domains} == {"pc-q35-7.2"}
 
 
 def test_everything_is_sorted_by_name(libvirt_test: Libvirt) -> None:

@@ -134,6 +134,7 @@ def test_what_the_host_s_own_network_goes_through_is_said_before(operator_client
     make_host("kvm1", facts=facts)
     before = Page(operator_client.get(NUMVFS)).words
     assert "This could cut the host off" not in before
+    assert "with igb its carrier is gone for about 2 s." in before
     words = Page(operator_client.post(NUMVFS, {"numvfs": "8", "step": "preview"})).words
     assert "with igb its carrier is gone for about 2 s." in words
     assert "ens1f0 carries the way to the panel." in words

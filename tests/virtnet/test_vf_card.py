@@ -108,6 +108,13 @@ def test_a_pair_is_two_cards_the_one_that_stays_first() -> None:
             ("network", "A card in office does not stay with a guest that migrates."),
         ),
         (
+            facts(networks=(OFFICE,), domains=(guest().model_copy(update={"machine": "pc-i440fx-7.2"}),)),
+            (
+                "",
+                "web1 is a machine of type pc-i440fx-7.2, and QEMU pairs a VF with another card on PCI Express only.",
+            ),
+        ),
+        (
             facts(networks=(OFFICE,), versions=Versions(libvirt="7.0.9")),
             ("", "libvirt 7.0.9 cannot pair a VF with another card."),
         ),
