@@ -226,7 +226,9 @@ def _network_follows(change: Change, *, applied: bool) -> None:
         _bring_back(change, action)
     elif isinstance(action, DefineNetwork):
         remove_unmade_network(change)
-        note_networks(change.host, change.host.read_facts())  # one found under that name may have its row now
+        facts = change.host.read_facts()
+        if facts.libvirt_error is None:  # else it is not known which networks there are
+            note_networks(change.host, facts)  # one found under that name may have its row now
     elif isinstance(action, UpdateNetwork) and applied:
         Network.objects.filter(changes=change).update(spec=action.spec.model_dump(mode="json"))
     elif isinstance(action, UndefineNetwork) and applied:

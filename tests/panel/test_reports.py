@@ -337,6 +337,16 @@ def test_while_libvirt_cannot_be_read_nothing_counts_as_gone(host: Host, agent: 
     assert VmInterface.objects.filter(host=host).count() == 1
 
 
+def test_a_definition_that_fails_because_libvirt_is_down_takes_no_other_network_s_row(
+    host: Host, agent: Agent, change: Change
+) -> None:
+    # As an agent says that was started while libvirtd was down: it knows of none from before.
+    facts = host_facts(networks=(), domains=()).model_copy(update={"libvirt_error": text("libvirtd is down.")})
+    send_facts(host, agent, facts)
+    record_report(host, agent.report(finished(change, "refused")))
+    assert set(Network.objects.filter(removed_at=None).values_list("name", flat=True)) == {"default", "lab"}
+
+
 def test_bad_reports_fill_the_record_only_so_far(silent_host: Host, change: Change) -> None:
     other = Agent(silent_host.pk)
     for _ in range(50):
