@@ -79,15 +79,11 @@ def _note(row: Network, network: NetworkFacts | None) -> None:
 
 
 def _make(host: Host, network: NetworkFacts) -> None:
-    spec = _spec_in(network)
-    Network.objects.create(
-        host=host,
-        uuid=network.uuid,
-        name=network.name,
-        mode=network.mode[:40],
-        spec=spec,
-        facts=network.model_dump(mode="json"),
-    )
+    about = {"mode": network.mode[:40], "spec": _spec_in(network), "facts": network.model_dump(mode="json")}
+    # One that the panel asked for has libvirt's UUID for its own: it is back, or was made after its order had expired.
+    former = Network.objects.filter(pk=network.uuid, host=host, name=network.name).exclude(removed_at=None)
+    if not former.update(removed_at=None, **about):
+        Network.objects.create(host=host, uuid=network.uuid, name=network.name, **about)
 
 
 def _spec_in(network: NetworkFacts) -> dict[str, Any] | None:

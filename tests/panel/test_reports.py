@@ -208,6 +208,19 @@ def test_a_definition_that_was_thought_expired_is_brought_back(host: Host, agent
     assert (change.state, change.network.__class__.objects.get(name="office").removed_at) == ("applied", None)
 
 
+def test_the_facts_of_a_definition_that_was_thought_expired_may_come_before_its_end(
+    host: Host, agent: Agent, change: Change
+) -> None:
+    expire(change)
+    assert change.network is not None
+    found = network_facts(nat_spec(), change.network.uuid)
+    send_facts(host, agent, host_facts(networks=(*host_facts().networks, found)))
+    record_report(host, agent.report(finished(change)))
+    assert Network.objects.get(name="office") == change.network  # one row, and the history is its own
+    assert Network.objects.get(name="office", removed_at=None).read_facts() == found
+    assert bad_reports() == []
+
+
 def test_an_undefined_network_is_removed(host: Host, agent: Agent, operator: User) -> None:
     change = operations.undefine_network(Network.objects.get(name="lab"), by=operator)
     Change.objects.update(state=ChangeState.SENT, sends=1)
