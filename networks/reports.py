@@ -16,6 +16,7 @@ from networks.events import record_bad_report, record_change
 from networks.found import note_facts, note_networks
 from networks.models import Change, ChangeState, Network, Verdict
 from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
+from virtnet.facts import HostFacts
 from virtnet.messages import (
     FactsReport,
     Heartbeat,
@@ -31,6 +32,8 @@ from virtnet.text import text
 LONGEST_NONCE = 100
 MOST_STEPS = 1000
 LARGEST_SEQ = 2**62
+# Of the facts; more than any host has. A bad one would else keep the collector from the others, and fill the database.
+MOST = {"links": 10_000, "networks": 2_000, "guests": 10_000, "cards": 20_000, "VFs": 10_000}
 
 # EXPIRED is the panel's guess about a host that it could not hear; what the host says later is the truth.
 AT_THE_HOST = (ChangeState.SENT, ChangeState.RUNNING, ChangeState.ARMED, ChangeState.EXPIRED)
@@ -68,10 +71,24 @@ def record_report(host: Host, report: Report, *, stream_id: str = "", at: dateti
     if isinstance(said, Heartbeat):
         _heartbeat(locked, said, at)
     elif isinstance(said, FactsReport):
+        _check_size(said.facts)
         note_facts(locked, said.facts, at)
     locked.save()
     if not isinstance(said, Heartbeat | FactsReport):
         _about_an_order(locked, said, at)
+
+
+def _check_size(facts: HostFacts) -> None:
+    found = {
+        "links": len(facts.links),
+        "networks": len(facts.networks),
+        "guests": len(facts.domains),
+        "cards": sum(len(guest.interfaces) for guest in facts.domains),
+        "VFs": sum(len(link.vfs) for link in facts.links),
+    }
+    for what, number in found.items():
+        if number > MOST[what]:
+            raise ReportRefused(f"tells of {number} {what}")
 
 
 def _heartbeat(host: Host, said: Heartbeat, at: datetime) -> None:

@@ -199,11 +199,10 @@ class HostFacts(Fact):
     @property
     def bridges(self) -> dict[str, tuple[str, ...]]:
         """Bridge -> its ports."""
-        return {
-            bridge.name: tuple(link.name for link in self.links if link.master == bridge.name)
-            for bridge in self.links
-            if bridge.kind == "bridge"
-        }
+        ports: dict[str | None, list[str]] = {}
+        for link in self.links:
+            ports.setdefault(link.master, []).append(link.name)
+        return {link.name: tuple(ports.get(link.name, ())) for link in self.links if link.kind == "bridge"}
 
     @property
     def pfs(self) -> dict[str, int]:

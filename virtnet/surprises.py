@@ -5,12 +5,12 @@ Found in the facts and told, with the fix in a person's words; the panel changes
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 
 from virtnet.facts import HostFacts
-from virtnet.link_facts import Link
+from virtnet.link_facts import AnyNetwork, Link
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 
@@ -110,7 +110,9 @@ def uplink_is_wireless(facts: HostFacts) -> list[Problem]:
 
 
 def uplinks_make_a_loop(facts: HostFacts) -> list[Problem]:
-    return [problem for bridge in facts.links for problem in bridge_makes_a_loop(facts, bridge.name)]
+    uplinks = Counter(link.master for link in facts.links if link.kind in _TO_A_SWITCH)
+    bridges = [link.name for link in facts.links if uplinks[link.name] > 1]
+    return [problem for bridge in bridges for problem in bridge_makes_a_loop(facts, bridge)]
 
 
 def bridge_makes_a_loop(facts: HostFacts, bridge: str, *, and_uplink: str | None = None) -> list[Problem]:
@@ -187,8 +189,10 @@ def _doubled(facts: HostFacts) -> list[Link]:
     """Links that the host has more than one of in the same subnet, or with an IPv4 default route."""
     out = {route.dev for route in facts.routes if route.dst.version == 4 and route.dst.prefixlen == 0}
     doubled = out if len(out) > 1 else set()
-    for one, other in combinations(facts.links, 2):
-        subnets = [{address.network for address in link.addresses if address.version == 4} for link in (one, other)]
-        if subnets[0] & subnets[1]:
-            doubled |= {one.name, other.name}
+    links_in: dict[AnyNetwork, set[str]] = defaultdict(set)
+    for link in facts.links:
+        for address in link.addresses:
+            if address.version == 4:
+                links_in[address.network].add(link.name)
+    doubled |= {name for names in links_in.values() if len(names) > 1 for name in names}
     return [link for link in facts.links if link.name in doubled and link.name != "lo"]

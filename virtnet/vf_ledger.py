@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from virtnet.vf import NO_MAC
 _link_name: TypeAdapter[str] = TypeAdapter(LinkName)
 
 Said = str | int | bool | None
+_What = tuple[str, str]  # ("vf", PCI address), ("link", name) or ("pf", name)
 
 
 @dataclass(frozen=True)
@@ -83,12 +85,12 @@ class PfRow:
 
 def ledger(facts: HostFacts) -> tuple[PfRow, ...]:
     """Each PF with its VFs, in the order of the host's links."""
-    return tuple(pf_row(facts, link) for link in facts.links if link.totalvfs)
+    users = _Users(facts)
+    return tuple(_pf_row(users, link) for link in facts.links if link.totalvfs)
 
 
 def pf_row(facts: HostFacts, pf: Link) -> PfRow:
-    rows = tuple(_row(facts, pf, vf) for vf in pf.vfs)
-    return PfRow(pf=pf, rows=rows, pools=tuple(network for network in facts.networks if hands_out(network, pf)))
+    return _pf_row(_Users(facts), pf)
 
 
 def find_vf(facts: HostFacts, pci_address: str) -> tuple[Link, Vf] | None:
@@ -96,44 +98,64 @@ def find_vf(facts: HostFacts, pci_address: str) -> tuple[Link, Vf] | None:
     return next(((pf, vf) for pf in facts.links for vf in pf.vfs if vf.pci_address == pci_address), None)
 
 
-def hands_out(network: NetworkFacts, pf: Link) -> bool:
-    """Whether a network hands out VFs of this PF: all of them, or some."""
-    return pf.name in network.pfs or any(vf.pci_address in network.vfs or vf.link in network.devs for vf in pf.vfs)
-
-
-def hands_out_vf(network: NetworkFacts, pf: Link, vf: Vf) -> bool:
-    return pf.name in network.pfs or vf.pci_address in network.vfs or (vf.link is not None and vf.link in network.devs)
-
-
 def holders(facts: HostFacts, vf: Vf) -> list[Holder]:
     """The cards that are this VF, those of running guests first."""
-    found = [
-        Holder(guest=guest, card=card, now=card.live)
-        for guest in facts.domains
-        for card in guest.interfaces
-        if _is(card, vf)
-    ]
-    return sorted(found, key=lambda holder: not holder.now)
+    return _Users(facts).holders(vf)
 
 
-def _is(card: InterfaceFacts, vf: Vf) -> bool:
+class _Users:
+    """Who has which VF, to be looked up: searched for each VF, a host that tells of very many would stop the panel."""
+
+    def __init__(self, facts: HostFacts) -> None:
+        self.facts = facts
+        self._cards: dict[_What, list[Holder]] = defaultdict(list)
+        self._pools: dict[_What, list[int]] = defaultdict(list)  # places in facts.networks
+        for guest in facts.domains:
+            for card in guest.interfaces:
+                self._cards[_vf_of(card)].append(Holder(guest=guest, card=card, now=card.live))
+        for place, network in enumerate(facts.networks):
+            for kind, names in (("pf", network.pfs), ("vf", network.vfs), ("link", network.devs)):
+                for name in set(names):
+                    self._pools[kind, name].append(place)
+
+    def holders(self, vf: Vf) -> list[Holder]:
+        found = [*self._cards.get(("vf", vf.pci_address), ()), *self._cards.get(("link", vf.link or ""), ())]
+        return sorted(found, key=lambda holder: not holder.now)
+
+    def pools(self, pf: Link, *vfs: Vf) -> tuple[NetworkFacts, ...]:
+        """The networks that hand out all VFs of the PF, or one of these."""
+        named = [
+            ("pf", pf.name),
+            *(("vf", vf.pci_address) for vf in vfs),
+            *(("link", vf.link) for vf in vfs if vf.link),
+        ]
+        places = {place for what in named for place in self._pools.get(what, ())}
+        return tuple(self.facts.networks[place] for place in sorted(places))
+
+
+def _vf_of(card: InterfaceFacts) -> _What:
+    """By what the VF is known that a card is; ("", "") for a card that is none."""
     if card.vf is not None:
-        return card.vf == vf.pci_address
+        return "vf", card.vf
     # macvtap in passthrough gives a guest the VF's own link.
-    return (
-        card.type == "direct" and card.source_mode == "passthrough" and vf.link is not None and card.source == vf.link
-    )
+    if card.type == "direct" and card.source_mode == "passthrough" and card.source:
+        return "link", card.source
+    return "", ""
 
 
-def _row(facts: HostFacts, pf: Link, vf: Vf) -> VfRow:
-    cards = holders(facts, vf)
+def _pf_row(users: _Users, pf: Link) -> PfRow:
+    return PfRow(pf=pf, rows=tuple(_row(users, pf, vf) for vf in pf.vfs), pools=users.pools(pf, *pf.vfs))
+
+
+def _row(users: _Users, pf: Link, vf: Vf) -> VfRow:
+    cards = users.holders(vf)
     holder = cards[0] if cards and cards[0].now else None
     return VfRow(
         vf=vf,
         holder=holder,
         waiting=tuple(card for card in cards if card is not holder),
-        pools=tuple(network for network in facts.networks if hands_out_vf(network, pf, vf)),
-        differences=_differences(facts, vf, holder),
+        pools=users.pools(pf, vf),
+        differences=_differences(users.facts, vf, holder),
     )
 
 

@@ -360,6 +360,13 @@ def test_a_definition_that_fails_because_libvirt_is_down_takes_no_other_network_
     assert set(Network.objects.filter(removed_at=None).values_list("name", flat=True)) == {"default", "lab"}
 
 
+def test_facts_of_more_than_a_host_can_have_are_refused(host: Host, agent: Agent) -> None:
+    many = tuple(NetworkFacts(name=f"n{n}", uuid=UUID(int=n), active=True, mode="nat") for n in range(2_001))
+    with pytest.raises(ReportRefused, match="tells of 2001 networks"):
+        send_facts(host, agent, host_facts(networks=many))
+    assert Network.objects.filter(host=host).count() == 2
+
+
 def test_bad_reports_fill_the_record_only_so_far(silent_host: Host, change: Change) -> None:
     other = Agent(silent_host.pk)
     for _ in range(50):
