@@ -27,6 +27,7 @@ LONGEST_FIRST = (
     "browser/test_straight_path.py",
     "lab/test_product_hosts.py",
     "lab/test_agent_watch.py",
+    "lab/test_container_cuts.py",
     "lab/test_stp_on_a_host.py",
     "lab/test_product_facts.py",
     "lab/test_lab_take_down.py",
