@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from kvmagent.persist.owners import OwnerFailed
 from virtnet.messages import Step
 from virtnet.text import Text, text
 from virtnet.verbs import Verb
+
+log = logging.getLogger(__name__)
 
 
 class VerbFailed(Exception):
@@ -75,14 +78,15 @@ class Steps:
         self._tell(verb, "already-so", detail)
 
     def not_undone(self, verb: Verb, detail: Text) -> None:
-        self._tell(verb, "undo-failed", detail)
+        self._tell_if_it_can_be(verb, "undo-failed", detail)
 
     def push(self, back: Verb, run: Callable[[], bool]) -> None:
         """Before the thing is done: a connection may break off after libvirtd has done it and before it has said so."""
         self._undo.append(Undo(back, run))
 
     def undo(self) -> bool:
-        """Take back what was done, the last first; what cannot be taken back does not stop the rest.
+        """Take back what was done, the last first; what cannot be taken back, a defect of ours too, does not stop the
+        rest, and neither does a full disk, which takes no notes.
 
         True when all of it worked.
         """
@@ -90,12 +94,23 @@ class Steps:
         while self._undo:
             undo = self._undo.pop()
             try:
-                if undo.run():
-                    self._tell(undo.verb, "undone")
-            except FAILURES as error:
+                was_there = undo.run()
+            except Exception as error:
                 all_undone = False
-                self._tell(undo.verb, "undo-failed", explained(undo.verb, error))
+                log.exception("%s failed", undo.verb.text)
+                self._tell_if_it_can_be(undo.verb, "undo-failed", explained(undo.verb, error))
+            else:
+                if was_there:
+                    self._tell_if_it_can_be(undo.verb, "undone")
         return all_undone
+
+    def _tell_if_it_can_be(
+        self, verb: Verb, outcome: Literal["undone", "undo-failed"], detail: Text | None = None
+    ) -> None:
+        try:
+            self._tell(verb, outcome, detail)
+        except Exception:
+            log.exception("%s (%s) could not be noted", verb.text, outcome)
 
     def _tell(
         self,
