@@ -18,6 +18,7 @@ from virtnet.link_facts import AnyAddress, AnyInterface, Link
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 AGENT_SECONDS = 1  # a guest agent answers in milliseconds, or is stuck
 AGENT_PAUSE_SECONDS = 300.0  # a stuck one is left alone for so long
+MOST_OF_A_CARD = 256  # addresses that a guest may say of one card
 
 _stuck_agents: dict[UUID, float] = {}  # domain -> when it may be asked again, by the monotonic clock
 
@@ -64,16 +65,26 @@ class GuestAddresses:
         except libvirt.libvirtError:
             _stuck_agents[uuid] = time.monotonic() + AGENT_PAUSE_SECONDS
             return {}
-        return {(card["hwaddr"] or "").lower(): _told_addresses(card["addrs"] or ()) for card in told.values()}
+        return {(card["hwaddr"] or "").lower(): told_addresses(card["addrs"] or ()) for card in told.values()}
 
 
-def _told_addresses(addresses: Iterable[dict[str, str | int]]) -> tuple[InterfaceAddress, ...]:
-    read = [ip_interface(f"{address['addr']}/{address['prefix']}") for address in addresses]
+def told_addresses(addresses: Iterable[dict[str, str | int]]) -> tuple[InterfaceAddress, ...]:
+    """Of one card, as libvirt hands on what the guest says. What is no address is left out: a guest that lies must hide
+    neither itself nor, by very many of them, its host."""
+    read = [address for said in addresses if (address := _address(said)) is not None]
     return tuple(
         InterfaceAddress(address=address, source="agent")
-        for address in sorted(read, key=lambda one: (one.version, one.packed))
-        if not address.is_link_local
+        for address in sorted(read, key=lambda one: (one.version, one.packed))[:MOST_OF_A_CARD]
     )
+
+
+def _address(said: dict[str, str | int]) -> AnyInterface | None:
+    """None for a link-local one, and for one with a zone, which may hold anything."""
+    try:
+        address = ip_interface(f"{said['addr']}/{said['prefix']}")
+    except ValueError:
+        return None
+    return None if address.is_link_local or "%" in str(address) else address
 
 
 def _agent_is_connected(live_xml: str) -> bool:

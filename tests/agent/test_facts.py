@@ -13,7 +13,7 @@ import pytest
 
 from kvmagent import facts
 from kvmagent.facts import read_facts
-from kvmagent.guest_addresses import GuestAddresses
+from kvmagent.guest_addresses import GuestAddresses, told_addresses
 from kvmagent.libvirt_connection import Libvirt
 from virtnet import read_network
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts, NetworkFacts
@@ -305,3 +305,16 @@ def test_a_card_that_goes_to_another_bridge_at_the_next_start_is_two() -> None:
 def test_a_card_that_names_its_vf_says_so_and_its_vlan(libvirt_test: Libvirt) -> None:
     card = cards(read_facts(libvirt_test))["05"]
     assert (card.type, card.vf, card.vlan) == ("hostdev", "0000:5e:02.1", None)
+
+
+def test_a_guest_that_says_nonsense_of_its_addresses_hides_neither_itself_nor_its_host() -> None:
+    said: list[dict[str, str | int]] = [
+        {"addr": "10.0.0.5", "prefix": 24, "type": 0},
+        {"addr": "<script>", "prefix": 24, "type": 0},
+        {"addr": "10.0.0.6", "prefix": 240, "type": 0},
+        {"addr": "2001:db8::1%anything", "prefix": 64, "type": 1},
+        {"addr": "fe80::1", "prefix": 64, "type": 1},
+    ]
+    assert [str(one.address) for one in told_addresses(said)] == ["10.0.0.5/24"]
+    many: list[dict[str, str | int]] = [{"addr": f"10.0.{n >> 8}.{n & 255}", "prefix": 8} for n in range(20_000)]
+    assert len(told_addresses(many)) == 256
