@@ -6,10 +6,12 @@ else: no other host's keys, no channel, and not even what it has reported itself
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -43,6 +45,11 @@ def host_rules(host: Host) -> tuple[str, ...]:
     )
 
 
+def _password_of(rules: tuple[str, ...]) -> str:
+    """As host_rules has it, and as ACL LIST shows it."""
+    return rules[2]
+
+
 def web_rules(password: str) -> tuple[str, ...]:
     """The user of the web process: it may wake the worker, and that is all."""
     sha256 = hashlib.sha256(password.encode()).hexdigest()
@@ -62,7 +69,12 @@ class RedisUsers:
         """Raises RedisError when Redis is away, and what the database raises."""
         wanted = self._wanted()
         found = self._list()
-        for user in [user for user in found if user.startswith(HOST_USERS) and user not in wanted]:
+        # Another password is another agent's: the connections of the one before would outlive it.
+        for user in [
+            user
+            for user, line in found.items()
+            if user.startswith(HOST_USERS) and not (user in wanted and _password_of(wanted[user]) in line.split())
+        ]:
             self._remove(user)
         behind = [user for user, rules in wanted.items() if self._known.get(user) != (rules, found.get(user))]
         for user in behind:
@@ -92,4 +104,7 @@ class RedisUsers:
         except ResponseError:
             log.debug("%s had no connection", user)
         self._call("ACL", "DELUSER", user)
+        # What it still said counts no more; and by an id of its own choice it may have left no room for another's.
+        with contextlib.suppress(ValueError):  # a name that is no host's
+            self._call("DEL", up_stream(UUID(user.removeprefix(HOST_USERS))))
         log.info("%s is shut out of Redis", user)

@@ -185,6 +185,37 @@ def test_a_revoked_host_is_cut_off_in_the_middle_of_its_connection(
         client.ping()
 
 
+def test_an_agent_that_is_enrolled_anew_between_two_looks_ends_the_connections_of_the_one_before(
+    panel_redis: RedisServer, host: Host
+) -> None:
+    with_password(host)
+    users = RedisUsers(panel_redis.client())
+    users.reconcile()
+    before = as_host(panel_redis, host)
+    before.ping()
+    Host.objects.update(redis_password_sha256=hashlib.sha256(b"another").hexdigest())
+    users.reconcile()
+    with pytest.raises((RedisGone, ResponseError)):
+        before.ping()
+    assert login(panel_redis, f"kvm-{host.pk}", "another").ping()
+
+
+def test_the_agent_before_leaves_nothing_in_the_way_of_the_next_one_s_reports(
+    panel_redis: RedisServer, host: Host, operator: User
+) -> None:
+    with_password(host)
+    users = RedisUsers(panel_redis.client())
+    users.reconcile()
+    stream, last = up_stream(host.pk), f"{2**64 - 1}-{2**64 - 1}"
+    assert allowed(as_host(panel_redis, host), "XADD", stream, last, "report", "x")
+    operations.revoke_host(host, by=operator)
+    users.reconcile()
+    Host.objects.update(status=HostStatus.ACTIVE)
+    with_password(Host.objects.get(pk=host.pk))
+    users.reconcile()
+    assert as_host(panel_redis, host).xadd(stream, {"report": "y"})  # Redis refuses ids that do not grow
+
+
 def test_a_redis_that_forgot_its_users_has_them_back(panel_redis: RedisServer, host: Host) -> None:
     with_password(host)
     users = RedisUsers(panel_redis.client())
