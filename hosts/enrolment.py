@@ -111,14 +111,17 @@ def enrol(token: str, public_key: str, hostname: str) -> Enrolment:
 def _use(token: str) -> tuple[Host, User]:
     """The token's host, locked, and who made the token.
 
-    Compare-and-set in the database: of two agents with one token, one gets through.
+    The host first, as whoever takes tokens back does: two who lock in different orders wait for each other for ever.
+    Compare-and-set then: of two agents with one token, one gets through.
     """
-    now = timezone.now()
-    good = EnrolmentToken.objects.filter(sha256=hash_of(token), used_at=None, expires_at__gt=now)
-    if good.update(used_at=now) != 1:
+    found = EnrolmentToken.objects.filter(sha256=hash_of(token)).select_related("created_by").first()
+    if found is None:
         raise EnrolmentRefused(_REFUSAL)
-    used = EnrolmentToken.objects.select_related("created_by").get(sha256=hash_of(token))
-    return Host.objects.select_for_update().get(pk=used.host_id), used.created_by
+    host = Host.objects.select_for_update().get(pk=found.host_id)
+    now = timezone.now()
+    if EnrolmentToken.objects.filter(pk=found.pk, used_at=None, expires_at__gt=now).update(used_at=now) != 1:
+        raise EnrolmentRefused(_REFUSAL)
+    return host, found.created_by
 
 
 def redis_user(host: UUID) -> str:

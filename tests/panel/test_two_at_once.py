@@ -69,6 +69,21 @@ def test_one_token_makes_one_agent(operator: User) -> None:
     assert host.status == HostStatus.PENDING
 
 
+def test_nobody_who_makes_another_token_meets_an_agent_that_uses_the_last_one(operator: User) -> None:
+    host, _ = host_operations.add_host("new", by=operator)
+    for _ in range(5):
+        token = host_operations.new_token(host, by=operator)
+
+        def act(number: int, token: str = token) -> object:
+            if number % 2:
+                return host_operations.new_token(host, by=operator)
+            return host_operations.enrol(token, Agent(host.pk).public_key, f"host-{number}")
+
+        got = at_once(act)
+        assert sum(isinstance(one, str) for one in got) == PEOPLE // 2
+        assert sum(isinstance(one, host_operations.Enrolment) for one in got) <= 1
+
+
 def test_many_who_write_for_a_while_never_meet_a_locked_database(host: Host, operator: User) -> None:
     agent = Agent(host.pk)
 
