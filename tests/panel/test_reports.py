@@ -85,6 +85,14 @@ def test_an_order_goes_from_received_over_its_steps_to_applied(host: Host, agent
     assert (event.actor_name, event.after) == ("olga", "<network/>")
 
 
+def test_steps_take_no_more_room_than_the_last_report_may(host: Host, agent: Agent, change: Change) -> None:
+    large = step("Defined.").model_copy(update={"command": "x" * 1_500_000})
+    for number in range(4):
+        record_report(host, agent.report(OrderProgress(order=change.pk, number=number, step=large)))
+    change.refresh_from_db()
+    assert (change.state, len(change.steps)) == (ChangeState.RUNNING, 2)
+
+
 def armed(change: Change, *, nonce: str = "after-1", seconds: float = 60) -> OrderArmed:
     return OrderArmed(order=change.pk, nonce=nonce, asks="person", seconds=seconds)
 

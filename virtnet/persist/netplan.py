@@ -61,8 +61,11 @@ def file_changes(
         sections = "[Network]\nConfigureWithoutCarrier=no\n"
         if number := iaid(configuration.client_id):
             sections += f"\n[DHCPv4]\nIAID={number}\n"
-        path = f"/etc/systemd/network/10-netplan-{bridge.name}.network.d/kvmpanel.conf"
-        ours.insert(0, FileChange(path=path, after=bridge.header + sections))
+        drop_ins = f"/etc/systemd/network/10-netplan-{bridge.name}.network.d"
+        ours.insert(0, FileChange(path=f"{drop_ins}/kvmpanel.conf", after=bridge.header + sections))
+        if any(re.match(r"\s*ignore-carrier:\s*(true|yes|on)\b", line, re.IGNORECASE) for line in own):
+            after = f"{bridge.header}[Network]\nConfigureWithoutCarrier=yes\n"
+            changed.append(FileChange(path=f"{drop_ins}/without-carrier-kvmpanel.conf", after=after))
     return [*ours, *changed]
 
 

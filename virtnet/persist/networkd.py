@@ -19,6 +19,7 @@ FIRST = "0-kvmpanel-"
 # What stands on the uplink itself would have to be moved too.
 STANDS_ON_IT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vxlan", "tunnel", "bridge", "bond", "vrf", "macsec"}
 USUAL_MTU = 1500
+WITHOUT_CARRIER = "configurewithoutcarrier"
 
 Section = tuple[str, list[str]]  # its name, and its lines as they stand
 
@@ -29,6 +30,9 @@ def file_changes(
     files = {f"{bridge.name}.netdev": _netdev(bridge), f"{bridge.name}.network": _network(bridge, configuration)}
     for called, name, mac in bridge.ports:
         files[f"{bridge.name}-{called}.network"] = _port(bridge, name, mac)
+    if bridge.uplink is not None and (lines := _without_carrier(configuration)):
+        # After the port: before it is one, the bridge would have the addresses beside the card.
+        files[f"{bridge.name}.network.d/without-carrier.conf"] = _file(bridge, ["[Network]", *lines])
     changes = [FileChange(path=f"{DIRECTORY}/{FIRST}{name}", after=after) for name, after in files.items()]
     if second is not None:
         for name, body in _sections(second):
@@ -68,6 +72,7 @@ def _network(bridge: LastingBridge, configuration: LinkConfiguration) -> str:
             continue
         if name == "Network":
             _refuse_what_stands_on_it(configuration.link, body)
+            body = [line for line in body if _key(line) != WITHOUT_CARRIER]
         if name == "Link":  # of a MAC address that was set: the bridge's .netdev has it
             body = [line for line in body if _key(line) not in {"macaddress", "macaddresspolicy"}]
         lines += ["", f"[{name}]", *body]
@@ -78,6 +83,11 @@ def _network(bridge: LastingBridge, configuration: LinkConfiguration) -> str:
         # Else networkd makes it from the link's name, and the DHCP server gives the bridge another address.
         lines += ["", "[DHCPv4]", f"IAID={number}"]
     return _file(bridge, lines)
+
+
+def _without_carrier(configuration: LinkConfiguration) -> list[str]:
+    sections = [body for name, body in _sections(configuration) if name == "Network"]
+    return [line for body in sections for line in body if _key(line) == WITHOUT_CARRIER]
 
 
 def _mtu(bridge: LastingBridge) -> list[str]:
