@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from xml.etree import ElementTree as ET
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -136,24 +136,30 @@ def _source(written: str) -> IPv4Network | IPv6Network:
 
 
 def document(policies: Mapping[str, str]) -> str:
-    """What a guest's metadata holds: the JSON of each card's policy, by its MAC address; "" without a policy."""
-    if not policies:
+    """What a guest's metadata holds: the JSON of each card's policy, by its MAC address; "" without a policy. What a
+    host says without its being JSON is left out."""
+    read = {mac: policy for mac in sorted(policies) if (policy := _object(policies[mac])) is not None}
+    if not read:
         return ""
     guest = ET.Element("guest")
-    guest.text = json.dumps({mac: json.loads(policies[mac]) for mac in sorted(policies)})
+    guest.text = json.dumps(read)
     return ET.tostring(guest, encoding="unicode")
 
 
 def policies_in(domain: ET.Element) -> dict[str, str]:
     """The same read back from a <domain>: JSON by MAC address; of what somebody wrote by hand, what can be read."""
     guest = domain.find(f"metadata/{{{NAMESPACE}}}guest")
+    found = _object((guest.text if guest is not None else None) or "")
+    return {mac.lower(): json.dumps(policy) for mac, policy in (found or {}).items() if isinstance(policy, dict)}
+
+
+def _object(written: str) -> dict[str, Any] | None:
+    """None for what is no JSON object, or is nested thousands deep."""
     try:
-        found = json.loads((guest.text if guest is not None else None) or "{}")
-    except ValueError:
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {mac.lower(): json.dumps(policy) for mac, policy in found.items() if isinstance(policy, dict)}
+        found = json.loads(written)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def read_policy(written: str | None) -> InboundPolicy | None:

@@ -56,6 +56,13 @@ def test_the_guest_s_page_shows_a_filter_and_a_policy(viewer_client: Client) -> 
     assert "not in force" not in words
 
 
+def test_a_policy_that_is_no_json_stands_in_nobody_s_way(operator_client: Client) -> None:
+    other = InboundFacts(mac="52:54:00:00:00:99", policy="no json")
+    make_host(facts=host_facts(domains=(web_guest().model_copy(update={"inbound": (other,)}),)))
+    page = Page(operator_client.post(INBOUND, {**LISTED, "step": "preview"}))
+    assert "tcp dport 22 accept" in page.words
+
+
 def test_a_policy_whose_rules_are_gone_is_shown_as_not_in_force(viewer_client: Client) -> None:
     make_host(facts=host_facts(domains=(with_policy(POLICY.model_dump_json(), loaded=False),)))
     assert "not in force" in Page(viewer_client.get(WEB)).words

@@ -121,7 +121,15 @@ def test_what_is_kept_with_a_guest_is_read_back() -> None:
     assert (found[0], read_policy(found[1])) == (MAC, POLICY)
 
 
-@pytest.mark.parametrize("written", ["", "{", "[]", "7", '{"52:54:00:aa:00:01": 7}', '{"52:54:00:aa:00:01": null}'])
+@pytest.mark.parametrize("written", ["no json", "7", "[]", "[" * 50_000])
+def test_what_a_host_says_without_its_being_a_policy_is_not_kept(written: str) -> None:
+    assert inbound.document({MAC: written}) == ""
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "{", "[]", "7", '{"52:54:00:aa:00:01": 7}', '{"52:54:00:aa:00:01": null}', "[" * 50_000],
+)
 def test_what_somebody_wrote_by_hand_is_no_policy(written: str) -> None:
     domain = ET.Element("domain")
     metadata = ET.SubElement(domain, "metadata")
