@@ -100,12 +100,12 @@ class LabPanel(Generic[SomeLab]):
 
     def down(self) -> None:
         """Stop everything; the lab's own take-down removes the files."""
-        # An agent that waits for orders ends when that wait does, so all are asked at once.
-        agents = [service for name, service in self.services.items() if name.startswith("agent-")]
+        stores = [self.services.pop(name) for name in ("redis", "postgres") if name in self.services]
+        # An agent that waits for orders ends when that wait does, some seconds later; here nobody needs it in order.
         with ThreadPoolExecutor() as threads:
-            list(threads.map(Service.down, agents))
-        for service in reversed(self.services.values()):
-            service.down()
+            list(threads.map(lambda service: service.down(timeout=1), self.services.values()))
+        for store in stores:
+            store.down()
         self._socket.close()
 
     def enrol(self, host: LabHost | ThisMachine, token: str = "") -> Service:
