@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from networks.events import record_bad_report, record_change
 from networks.found import note_facts, note_networks
 from networks.models import Change, ChangeState, Network, Verdict
 from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
+from virtnet.envelope import LARGEST
 from virtnet.facts import HostFacts
 from virtnet.messages import (
     FactsReport,
@@ -30,7 +32,7 @@ from virtnet.messages import (
 from virtnet.text import text
 
 LONGEST_NONCE = 100
-MOST_STEPS = 1000
+MOST_STEPS = 1000  # and no more of them in bytes than the last report can hold: the page reads them each second
 LARGEST_SEQ = 2**62
 # Of the facts; more than any host has. A bad one would else keep the collector from the others, and fill the database.
 MOST = {"links": 10_000, "networks": 2_000, "guests": 10_000, "cards": 20_000, "VFs": 10_000}
@@ -133,12 +135,10 @@ def _received(change: Change) -> None:
 
 
 def _progress(change: Change, said: OrderProgress) -> None:
-    steps = [*change.steps]
     step = said.step.model_dump(mode="json")
-    if said.number < len(steps):
-        steps[said.number] = step
-    elif len(steps) < MOST_STEPS:
-        steps.append(step)
+    steps = [*change.steps[: said.number], step, *change.steps[said.number + 1 :]]
+    if len(steps) > MOST_STEPS or len(json.dumps(steps)) > LARGEST:
+        steps = change.steps
     received_at = change.received_at or timezone.now()
     _set(change, AT_THE_HOST, state=ChangeState.RUNNING, steps=steps, received_at=received_at, finished_at=None)
 
