@@ -240,6 +240,16 @@ def test_networkd_s_bridge_says_all_that_the_uplink_s_file_and_its_drop_ins_say(
     }
 
 
+def test_networkd_s_bridge_has_its_addresses_without_a_carrier_only_once_it_has_its_port() -> None:
+    wired = "[Match]\nName=eth0\n[Network]\nAddress=10.0.0.5/24\nConfigureWithoutCarrier=yes\n"
+    *_, network, port, carrier = changes("networkd", {"/etc/systemd/network/20-wired.network": wired}).values()
+    assert "Address=10.0.0.5/24" in (network.after or "")
+    assert "Carrier" not in (network.after or "")
+    assert port.path == "/etc/systemd/network/0-kvmpanel-br0-port.network"
+    assert carrier.path == "/etc/systemd/network/0-kvmpanel-br0.network.d/without-carrier.conf"
+    assert carrier.after == HEADER + "[Network]\nConfigureWithoutCarrier=yes\n"
+
+
 def test_networkd_asks_dhcp_as_the_client_that_the_uplink_was() -> None:
     files = {"/etc/systemd/network/20-wired.network": "[Match]\nName=eth0\n[Network]\nDHCP=yes\n"}
     after = changes("networkd", files, client="networkd", client_id="ff0a0b0c0d00020000ab11")
@@ -348,6 +358,15 @@ def test_netplan_goes_from_the_uplink_to_the_bridge_by_the_write_of_one_file(mac
     assert "\n    eth0:\n" not in (ours.after or "")
     assert "\n    kvmpanel-br0:\n      match:\n" in (ours.after or "")
     assert that_one.path == "/etc/netplan/01-netcfg.yaml"
+
+
+def test_netplan_s_bridge_has_its_addresses_without_a_carrier_only_once_it_has_its_port() -> None:
+    text = "network:\n  ethernets:\n    eth0:\n      ignore-carrier: true\n      addresses: [10.0.0.5/24]\n"
+    first, *_, switch, last = changes("netplan", {"/etc/netplan/x.yaml": text}).values()
+    assert (first.after or "").endswith("ConfigureWithoutCarrier=no\n")
+    assert switch.path == "/etc/netplan/x.yaml"
+    assert (last.after or "").endswith("ConfigureWithoutCarrier=yes\n")
+    assert last.path > first.path  # of two drop-ins the later by name counts
 
 
 def test_netplan_s_bridge_without_an_uplink_needs_no_carrier() -> None:
