@@ -6,8 +6,10 @@ from django import forms
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext_lazy as _
 
+from pages.problem_form import ProblemForm
 
-class HostForm(forms.Form):
+
+class HostForm(ProblemForm):
     name = forms.CharField(
         label=_("Name"),
         max_length=63,

@@ -15,15 +15,15 @@ from hosts.enrolment import TOKEN_MINUTES, Enrolment, EnrolmentRefused, enrol, h
 from hosts.models import EnrolmentToken, Host, HostStatus
 from hosts.public_key import fingerprint as fingerprint_of
 from hosts.public_key import in_groups, public_key_from_text
+from pages.refused import OperationRefused, refused
 from team.models import User
 from team.permissions import check_may_change
-from virtnet.spec import Problem
 from virtnet.text import text
 
 __all__ = [
     "Enrolment",
     "EnrolmentRefused",
-    "HostRefused",
+    "OperationRefused",
     "add_host",
     "approve_host",
     "enrol",
@@ -33,16 +33,9 @@ __all__ = [
 ]
 
 
-class HostRefused(Exception):
-    """The operation cannot be done; `problems` say why and what to do instead."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(" ".join(str(problem.text) for problem in problems))
-        self.problems = problems
-
-
 def add_host(name: str, *, by: User) -> tuple[Host, str]:
-    """A host that waits for its agent, and the enrolment token, which is shown once. HostRefused for a taken name."""
+    """A host that waits for its agent, and the enrolment token, which is shown once. Raises OperationRefused for a
+    taken name."""
     check_may_change(by)
     try:
         with transaction.atomic():
@@ -51,7 +44,7 @@ def add_host(name: str, *, by: User) -> tuple[Host, str]:
             return host, _make_token(host, by)
     except IntegrityError as error:
         sentence = text("There is a host %(host)s already.", host=name)
-        raise HostRefused(Problem(text=sentence, fix=text("Choose another name."), field="name")) from error
+        raise refused(sentence, text("Choose another name."), field="name") from error
 
 
 @transaction.atomic
@@ -66,16 +59,15 @@ def new_token(host: Host, *, by: User) -> str:
 
 @transaction.atomic
 def approve_host(host: Host, *, by: User) -> None:
-    """Lets a pending host work, after a person has compared the fingerprint. HostRefused when it is not pending."""
+    """Lets a pending host work, after a person has compared the fingerprint. Raises OperationRefused when it is not
+    pending."""
     check_may_change(by)
     locked = _lock(host)
     # The key that the person saw must still be the one: an agent may have enrolled anew in between.
     if locked.status != HostStatus.PENDING or locked.public_key != host.public_key:
-        raise HostRefused(
-            Problem(
-                text=text("%(host)s does not wait for approval with this key.", host=locked.name),
-                fix=text("Open the host's page again and compare the fingerprint."),
-            )
+        raise refused(
+            text("%(host)s does not wait for approval with this key.", host=locked.name),
+            text("Open the host's page again and compare the fingerprint."),
         )
     _set_status(locked, HostStatus.ACTIVE)
     _record("approve-host", locked, by, fingerprint=fingerprint(locked))
@@ -89,7 +81,7 @@ def revoke_host(host: Host, *, by: User) -> None:
     check_may_change(by)
     locked = _lock(host)
     if locked.status == HostStatus.REVOKED:
-        raise HostRefused(Problem(text=text("%(host)s is revoked already.", host=locked.name)))
+        raise refused(text("%(host)s is revoked already.", host=locked.name))
     EnrolmentToken.objects.filter(host=locked, used_at=None).delete()
     locked.redis_password_sha256 = ""
     locked.save(update_fields=["redis_password_sha256"])

@@ -19,8 +19,8 @@ from hosts.enrolment import TOKEN_MINUTES
 from hosts.fleet import fleet, totals
 from hosts.forms import HostForm
 from hosts.models import Host, HostStatus
+from pages.refused import say
 from pages.requests import PanelRequest
-from pages.translation import sentence_of
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.surprises import surprises
 from virtnet.vf_ledger import ledger
@@ -98,9 +98,8 @@ def add_host(request: PanelRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             added, token = operations.add_host(form.cleaned_data["name"], by=user)
-        except operations.HostRefused as refused:
-            for problem in refused.problems:
-                form.add_error(problem.field or None, sentence_of(problem))
+        except operations.OperationRefused as refused:
+            form.add_problems(refused.problems)
         else:
             return _show_command(request, added, token)
     return render(request, "hosts/add.html", {"section": SECTION, "form": form})
@@ -155,8 +154,8 @@ def approve(request: PanelRequest, name: str) -> HttpResponse:
         return redirect("enrolment", name=pending.name)
     try:
         operations.approve_host(pending, by=user)
-    except operations.HostRefused as refused:
-        _say(request, refused)
+    except operations.OperationRefused as refused:
+        say(request, refused)
         return redirect("enrolment", name=pending.name)
     messages.success(request, gettext("%(host)s is in service.") % {"host": pending.name})
     return redirect("host", name=pending.name)
@@ -170,14 +169,9 @@ def revoke(request: PanelRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         try:
             operations.revoke_host(found, by=user)
-        except operations.HostRefused as refused:
-            _say(request, refused)
+        except operations.OperationRefused as refused:
+            say(request, refused)
         else:
             messages.success(request, gettext("%(host)s is revoked.") % {"host": found.name})
         return redirect("host", name=found.name)
     return render(request, "hosts/revoke.html", {"section": SECTION, "host": found})
-
-
-def _say(request: PanelRequest, refused: operations.HostRefused) -> None:
-    for problem in refused.problems:
-        messages.warning(request, sentence_of(problem))

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from networks.field_errors import sentence_of_error
-from networks.problem_form import ProblemForm
+from pages.problem_form import ProblemForm
 from pages.translation import translated
 from virtnet.card_filter import STOCK, CardFilter
 from virtnet.facts import HostFacts, InterfaceFacts

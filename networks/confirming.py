@@ -17,7 +17,7 @@ from audit.models import Outcome
 from hosts.broker import nudge
 from networks.events import record_change, was_decided
 from networks.models import Change, ChangeState, Verdict
-from networks.refused import OperationRefused, refused
+from pages.refused import OperationRefused, refused
 from team.models import User
 from team.permissions import check_may_change, may_change
 from virtnet import messages

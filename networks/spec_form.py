@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import Offers, described, offers
-from networks.problem_form import ProblemForm
+from pages.problem_form import ProblemForm
 from pages.translation import translated
 from virtnet.facts import HostFacts
 from virtnet.fields import offered_by

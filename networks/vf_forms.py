@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import described
-from networks.problem_form import ProblemForm
+from pages.problem_form import ProblemForm
 from pages.translation import translated
 from virtnet.actions import AttachInterface
 from virtnet.facts import HostFacts

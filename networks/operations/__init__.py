@@ -22,8 +22,8 @@ from networks.operations.networks import (
     update_network,
 )
 from networks.operations.vfs import set_numvfs, set_vf_attributes
-from networks.refused import OperationRefused
 from networks.reports import record_report
+from pages.refused import OperationRefused
 
 __all__ = [
     "RETRIABLE",

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from hosts.models import Host
 from networks.models import Change
 from networks.operations.request import domain_ref, lock_host, network_called, request
-from networks.refused import refused
+from pages.refused import refused
 from team.models import User
 from virtnet.actions import AttachInterface, DetachInterface
 from virtnet.card_filter import CardFilter

@@ -12,8 +12,8 @@ from networks.events import record_change
 from networks.models import OPEN_STATES, Change, ChangeState, Network
 from networks.operations.networks import make_room, name_is_taken
 from networks.operations.request import lock_host, request
-from networks.refused import refused
 from networks.reports import remove_unmade_network
+from pages.refused import refused
 from team.models import User
 from team.permissions import check_may_change
 from virtnet.actions import DefineNetwork

@@ -10,7 +10,7 @@ from django.utils import timezone
 from hosts.models import Host
 from networks.models import OPEN_STATES, Change, Network
 from networks.operations.request import as_json, lock_host, network_ref, request
-from networks.refused import OperationRefused, refused
+from pages.refused import OperationRefused, refused
 from team.models import User
 from virtnet.actions import (
     DefineNetwork,

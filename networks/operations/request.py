@@ -14,7 +14,7 @@ from hosts.models import Host, HostStatus
 from networks.events import record_change
 from networks.mac_addresses import holder
 from networks.models import OPEN_STATES, Change, Network
-from networks.refused import OperationRefused, refused
+from pages.refused import OperationRefused, refused
 from team.models import User
 from team.permissions import check_may_change
 from virtnet.actions import AnyAction

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from networks.models import Change
 from networks.operations import OperationRefused
 from networks.preview import preview
-from networks.problem_form import ProblemForm
+from pages.problem_form import ProblemForm
 from pages.requests import PanelRequest
 from virtnet.action import Action
 from virtnet.facts import HostFacts

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.models import AnonymousUser
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 from pydantic import ValidationError
 
@@ -21,8 +19,8 @@ from networks.models import OPEN_STATES, Change, ChangeState
 from networks.preview import as_script
 from networks.window import window_of
 from pages.diff import diff
+from pages.refused import say
 from pages.requests import PanelRequest
-from pages.translation import sentence_of
 from team.models import User
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.plan import plan
@@ -86,25 +84,21 @@ def undo_change(request: PanelRequest, pk: UUID) -> HttpResponse:
     return _act(request, pk, operations.undo_change)
 
 
-def _act(request: PanelRequest, pk: UUID, operate: Callable[..., None]) -> HttpResponse:
-    found = _load(request.user, pk)
-    user = check_may_change(request.user)
-    try:
-        operate(found, by=user)
-    except operations.OperationRefused as refused:
-        _say(request, refused)
-    return redirect("change", pk=found.pk)
-
-
 @require_POST
 def retry_change(request: PanelRequest, pk: UUID) -> HttpResponse:
+    return _act(request, pk, operations.retry_change)
+
+
+def _act(request: PanelRequest, pk: UUID, operate: Callable[..., Change | None]) -> HttpResponse:
+    """Leads to the change that was made, else to the one that it is about."""
     found = _load(request.user, pk)
     user = check_may_change(request.user)
+    shown: Change | None = None
     try:
-        return redirect("change", pk=operations.retry_change(found, by=user).pk)
+        shown = operate(found, by=user)
     except operations.OperationRefused as refused:
-        _say(request, refused)
-        return redirect("change", pk=found.pk)
+        say(request, refused)
+    return redirect("change", pk=(shown or found).pk)
 
 
 @require_safe
@@ -160,10 +154,3 @@ def _load(user: User | AnonymousUser, pk: UUID) -> Change:
     related = Change.objects.select_related("host", "by", "network", "verdict_by")
     rows = related.defer("host__facts", "network__facts")
     return get_object_or_404(visible(rows, user), pk=pk)
-
-
-def _say(request: PanelRequest, refused: operations.OperationRefused) -> None:
-    for problem in refused.problems:
-        messages.warning(request, sentence_of(problem))
-    if not refused.problems:
-        messages.warning(request, gettext("That is not possible any more."))

@@ -21,7 +21,7 @@ from hosts import operations
 from hosts.api import enrol_view
 from hosts.enrolment import hash_of
 from hosts.models import EnrolmentToken, Host, HostStatus
-from hosts.operations import HostRefused
+from hosts.operations import OperationRefused
 from hosts.public_key import public_key_from_text
 from team.models import User
 from tests.panel.conftest import use_environment
@@ -106,7 +106,7 @@ def test_approval_needs_the_key_that_the_person_saw(operator: User) -> None:
     post(token)
     seen = Host.objects.get()
     post(operations.new_token(host, by=operator), key=Agent(uuid4()).public_key)
-    with pytest.raises(HostRefused, match="does not wait for approval"):
+    with pytest.raises(OperationRefused, match="does not wait for approval"):
         operations.approve_host(seen, by=operator)
     operations.approve_host(Host.objects.get(), by=operator)
     assert Host.objects.get().is_active
@@ -126,12 +126,12 @@ def test_revoking_takes_the_password_and_the_tokens(host: Host, operator: User) 
     host.refresh_from_db()
     assert (host.status, host.redis_password_sha256) == (HostStatus.REVOKED, "")
     assert post(token)[0] == 403
-    with pytest.raises(HostRefused, match="revoked already"):
+    with pytest.raises(OperationRefused, match="revoked already"):
         operations.revoke_host(host, by=operator)
 
 
 def test_a_name_is_given_once(host: Host, operator: User) -> None:
-    with pytest.raises(HostRefused) as refusal:
+    with pytest.raises(OperationRefused) as refusal:
         operations.add_host(host.name, by=operator)
     assert refusal.value.problems[0].field == "name"
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosts.forms import HostForm
-from hosts.operations import HostRefused, add_host
+from hosts.operations import OperationRefused, add_host
 from team.models import User
 
 
@@ -27,6 +27,6 @@ class Command(BaseCommand):
             raise CommandError(" ".join(str(error) for error in form.errors["name"]))
         try:
             _, token = add_host(form.cleaned_data["name"], by=user)
-        except HostRefused as refusal:
+        except OperationRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(token)

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosts.models import Host
-from hosts.operations import HostRefused, approve_host, fingerprint
+from hosts.operations import OperationRefused, approve_host, fingerprint
 from team.models import User
 
 
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             raise CommandError(f"{host} has another fingerprint: {fingerprint(host)}. Do not approve it.")
         try:
             approve_host(host, by=user)
-        except HostRefused as refusal:
+        except OperationRefused as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"{host} is approved.")
 
