@@ -27,13 +27,13 @@ from virtnet.vf_pair import AttachPair
 
 _mac: TypeAdapter[str] = TypeAdapter(MacAddress)
 
+WHOLE = {"invalid": _(NOT_WHOLE.message)}  # in the language of who reads it, not of who made the form
+
 
 class NumvfsForm(ProblemForm):
     """How many VFs a PF has."""
 
-    numvfs = forms.IntegerField(
-        label=_("Number of VFs"), min_value=0, max_value=65535, error_messages={"invalid": translated(NOT_WHOLE)}
-    )
+    numvfs = forms.IntegerField(label=_("Number of VFs"), min_value=0, max_value=65535, error_messages=WHOLE)
 
     def __init__(self, pf: Link, data: Any = None) -> None:
         super().__init__(data, initial={"numvfs": pf.numvfs or 0})
@@ -87,7 +87,7 @@ def _field(name: str, info: FieldInfo) -> forms.Field:
         return forms.ChoiceField(choices=[nothing, ("on", gettext("on")), ("off", gettext("off"))], **common)
     if name == "mac":
         return forms.CharField(max_length=17, **common)
-    return forms.IntegerField(error_messages={"invalid": translated(NOT_WHOLE)}, **common)
+    return forms.IntegerField(error_messages=WHOLE, **common)
 
 
 class GiveVfForm(ProblemForm):
@@ -97,7 +97,7 @@ class GiveVfForm(ProblemForm):
     vlan = forms.IntegerField(
         label=_("VLAN tag"),
         required=False,
-        error_messages={"invalid": translated(NOT_WHOLE)},
+        error_messages=WHOLE,
         help_text=_("The card puts the guest into this VLAN; it sees untagged frames."),
     )
     mac = forms.CharField(

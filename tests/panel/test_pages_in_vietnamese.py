@@ -186,6 +186,16 @@ def test_a_problem_is_told_with_its_values(reader: Client, host: Host) -> None:
     assert "Hãy nhập một địa chỉ IPv4 kèm prefix, ví dụ 192.168.77.1/24." in said
 
 
+@pytest.mark.parametrize(
+    ("address", "typed"),
+    [("/hosts/kvm1/sriov/eth1/numvfs/", {"numvfs": "x"}), (f"/hosts/kvm1/guests/{WEB_GUEST}/vf/", {"vlan": "x"})],
+)
+def test_a_number_that_is_none_is_told_in_vietnamese(
+    reader: Client, host: Host, address: str, typed: dict[str, str]
+) -> None:
+    assert "Hãy nhập một số nguyên." in Page(reader.post(address, typed)).words
+
+
 def test_a_step_and_an_error_are_told_with_their_values(reader: Client, finished: Change) -> None:
     words = page(reader, f"/changes/{finished.pk}/").words
     assert "Tạo mạng office" in words
