@@ -55,6 +55,10 @@ class Network(models.Model):
         return f"{self.name} on {self.host}"
 
     @property
+    def ref(self) -> NetworkRef:
+        return NetworkRef(uuid=self.uuid, name=self.name)
+
+    @property
     def is_managed(self) -> bool:
         """Whether the panel made it."""
         return self.spec is not None
@@ -69,7 +73,7 @@ class Network(models.Model):
     def drift(self, facts: HostFacts) -> list[Problem]:
         """What of it is not as the panel made it. facts: of its host, as they were last reported."""
         spec = self.read_spec()
-        return drift(spec, NetworkRef(uuid=self.uuid, name=self.name), facts) if spec is not None else []
+        return drift(spec, self.ref, facts) if spec is not None else []
 
     def read_facts(self) -> NetworkFacts | None:
         """None while it is not on the host, or when another version stored what cannot be read here."""

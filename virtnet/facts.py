@@ -18,6 +18,7 @@ from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import Lasting, LinkConfiguration
 from virtnet.fields import ForeignName
 from virtnet.link_facts import AnyAddress, AnyInterface, Fact, Link, Route, Rule
+from virtnet.refs import DomainRef
 from virtnet.text import Text
 
 
@@ -112,6 +113,10 @@ class DomainFacts(Fact):
     machine: str = ""  # what it has for a mainboard: pc-q35-7.2, pc-i440fx-7.2, virt-7.2 …
     interfaces: tuple[InterfaceFacts, ...] = ()
     inbound: tuple[InboundFacts, ...] = ()
+
+    @property
+    def ref(self) -> DomainRef:
+        return DomainRef(uuid=self.uuid, name=self.name)
 
     @property
     def running(self) -> bool:

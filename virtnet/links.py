@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from virtnet.facts import HostFacts, NetworkFacts
+from virtnet.facts import HostFacts
 from virtnet.link_facts import Link, Route
-from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 
@@ -73,11 +72,6 @@ def routes_on(facts: HostFacts, link: str) -> list[str]:
         for route in facts.routes
         if route.dev == link and route.dst.prefixlen > 0 and not (route.dst.is_link_local or route.dst.is_multicast)
     ]
-
-
-def networks_on(facts: HostFacts, ref: NetworkRef, link: str) -> list[NetworkFacts]:
-    """The other libvirt networks that name this link."""
-    return [network for network in facts.networks if network.uuid != ref.uuid and link in network.devs]
 
 
 def routes_over(facts: HostFacts, link: str) -> list[Route]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from hosts.models import Host
 from networks.models import OPEN_STATES, Change, Network
-from networks.operations.request import as_json, lock_host, network_ref, request
+from networks.operations.request import as_json, lock_host, request
 from pages.refused import OperationRefused, refused
 from team.models import User
 from virtnet.actions import (
@@ -51,19 +51,19 @@ def update_network(network: Network, spec: NetworkSpec, *, by: User) -> Change:
             text("The mode and the name of %(network)s stay as they are.", network=network.name),
             text("Make another network for another mode or name."),
         )
-    action = UpdateNetwork.model_validate({"network": network_ref(network), "spec": spec})
+    action = UpdateNetwork.model_validate({"network": network.ref, "spec": spec})
     return request(locked, action, by=by, network=network)
 
 
 @transaction.atomic
 def start_network(network: Network, *, by: User) -> Change:
-    return request(lock_host(network.host, by), StartNetwork(network=network_ref(network)), by=by, network=network)
+    return request(lock_host(network.host, by), StartNetwork(network=network.ref), by=by, network=network)
 
 
 @transaction.atomic
 def destroy_network(network: Network, *, by: User) -> Change:
     """Stops it; it stays defined."""
-    return request(lock_host(network.host, by), DestroyNetwork(network=network_ref(network)), by=by, network=network)
+    return request(lock_host(network.host, by), DestroyNetwork(network=network.ref), by=by, network=network)
 
 
 @transaction.atomic
@@ -76,13 +76,13 @@ def undefine_network(network: Network, *, by: User) -> Change:
             text("The network %(network)s was not made by the panel.", network=network.name),
             text("Change it with the tool that made it."),
         )
-    action = UndefineNetwork.model_validate({"network": network_ref(network), "spec": spec})
+    action = UndefineNetwork.model_validate({"network": network.ref, "spec": spec})
     return request(locked, action, by=by, network=network)
 
 
 @transaction.atomic
 def set_network_autostart(network: Network, autostart: bool, *, by: User) -> Change:
-    action = SetNetworkAutostart(network=network_ref(network), autostart=autostart)
+    action = SetNetworkAutostart(network=network.ref, autostart=autostart)
     return request(lock_host(network.host, by), action, by=by, network=network)
 
 

@@ -20,7 +20,6 @@ from team.permissions import check_may_change
 from virtnet.actions import AnyAction
 from virtnet.channel import ORDER_MINUTES
 from virtnet.facts import DomainFacts
-from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec
 from virtnet.text import text
 
@@ -104,14 +103,6 @@ def _check_mac_is_free(host: Host, domain: DomainFacts | None, mac: str | None) 
 
 def network_called(host: Host, name: str) -> Network | None:
     return Network.objects.filter(host=host, name=name, removed_at=None).first()
-
-
-def network_ref(network: Network) -> NetworkRef:
-    return NetworkRef(uuid=network.uuid, name=network.name)
-
-
-def domain_ref(domain: DomainFacts) -> DomainRef:
-    return DomainRef(uuid=domain.uuid, name=domain.name)
 
 
 def as_json(model: NetworkSpec | AnyAction) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from networks import operations
 from networks.card_forms import PORT_LINES, FilterForm, InboundForm, filter_values, inbound_values, stock_filters
 from networks.protection import protection
 from networks.views.asking import ask
-from networks.views.guest import find_guest, guest_ref, load_host
+from networks.views.guest import find_guest, load_host
 from pages.requests import PanelRequest
 from team.permissions import check_may_change
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
@@ -29,7 +29,7 @@ def set_filter(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpRe
     form = FilterForm(facts, request.POST or None, initial=filter_values(card))
     action = None
     if form.is_valid():
-        action = SetInterfaceFilter(domain=guest_ref(domain), mac=mac, filter=form.wanted)
+        action = SetInterfaceFilter(domain=domain.ref, mac=mac, filter=form.wanted)
     return ask(
         request,
         "networks/card_filter.html",
@@ -50,7 +50,7 @@ def set_inbound_policy(request: PanelRequest, name: str, uuid: UUID, mac: str) -
     form = InboundForm(request.POST or None, initial=inbound_values(protection(facts, domain, card).policy))
     action = None
     if form.is_valid():
-        action = SetInboundPolicy(domain=guest_ref(domain), mac=mac, policy=form.policy)
+        action = SetInboundPolicy(domain=domain.ref, mac=mac, policy=form.policy)
     return ask(
         request,
         "networks/card_inbound.html",

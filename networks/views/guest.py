@@ -26,7 +26,6 @@ from team.permissions import check_may_change, may_change, visible
 from virtnet import direct
 from virtnet.actions import AttachInterface, DetachInterface
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
-from virtnet.refs import DomainRef
 
 SECTION = "hosts"
 
@@ -70,7 +69,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
     form = AttachForm(facts, request.POST or None, initial=begin)
     action = None
     if form.is_valid() and form.interface is not None:
-        action = AttachInterface(domain=guest_ref(domain), interface=form.interface)
+        action = AttachInterface(domain=domain.ref, interface=form.interface)
     context = {
         "host": host,
         "guest": domain,
@@ -99,7 +98,7 @@ def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> 
     card = next((card for card in domain.interfaces if card.mac == mac), None)
     if card is None:
         raise Http404
-    action = DetachInterface(domain=guest_ref(domain), mac=mac)
+    action = DetachInterface(domain=domain.ref, mac=mac)
     seen = preview(action, facts)
     problems = seen.problems
     if request.method == "POST":
@@ -144,7 +143,3 @@ def find_guest(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
     if domain is None:
         raise Http404
     return facts, domain
-
-
-def guest_ref(domain: DomainFacts) -> DomainRef:
-    return DomainRef(uuid=domain.uuid, name=domain.name)

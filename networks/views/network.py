@@ -23,7 +23,6 @@ from team.models import User
 from team.permissions import check_may_change, may_change, visible
 from virtnet.actions import Action, DestroyNetwork, SetNetworkAutostart, StartNetwork, UndefineNetwork
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
-from virtnet.refs import NetworkRef
 
 SECTION = "hosts"
 FACTS_SECONDS = 5  # from a change's end until the facts after it are here
@@ -70,7 +69,7 @@ def network(request: PanelRequest, pk: UUID) -> HttpResponse:
 def start_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
-        action=StartNetwork(network=_ref(found)),
+        action=StartNetwork(network=found.ref),
         button=gettext("Start"),
         note=gettext("Guests plugged into it can use it from then on."),
         operate=lambda user: operations.start_network(found, by=user),
@@ -82,7 +81,7 @@ def start_network(request: PanelRequest, pk: UUID) -> HttpResponse:
 def destroy_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
-        action=DestroyNetwork(network=_ref(found)),
+        action=DestroyNetwork(network=found.ref),
         button=gettext("Stop"),
         note=gettext("The network stays defined and can be started again. Its guests lose their connection."),
         operate=lambda user: operations.destroy_network(found, by=user),
@@ -95,7 +94,7 @@ def destroy_network(request: PanelRequest, pk: UUID) -> HttpResponse:
 def set_network_autostart(request: PanelRequest, pk: UUID, autostart: bool) -> HttpResponse:
     found = _load(request.user, pk)
     intent = Intent(
-        action=SetNetworkAutostart(network=_ref(found), autostart=autostart),
+        action=SetNetworkAutostart(network=found.ref, autostart=autostart),
         button=gettext("Start with the host") if autostart else gettext("Do not start with the host"),
         note=gettext("Nothing changes for guests that run now; it counts from the host's next start."),
         operate=lambda user: operations.set_network_autostart(found, autostart, by=user),
@@ -110,7 +109,7 @@ def undefine_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     if spec is None:
         raise Http404  # a foreign network is never taken away by the panel
     intent = Intent(
-        action=UndefineNetwork(network=_ref(found), spec=spec),
+        action=UndefineNetwork(network=found.ref, spec=spec),
         button=gettext("Undefine"),
         note=gettext("The network is stopped and taken off the host. Its history stays here."),
         operate=lambda user: operations.undefine_network(found, by=user),
@@ -152,10 +151,6 @@ def _was_changed_just_now(changes: list[Change]) -> bool:
 
 def _load(user: User | AnonymousUser, pk: UUID) -> Network:
     return get_object_or_404(visible(Network.objects.select_related("host"), user), pk=pk)
-
-
-def _ref(network: Network) -> NetworkRef:
-    return NetworkRef(uuid=network.uuid, name=network.name)
 
 
 def _plugged(facts: HostFacts, name: str) -> list[tuple[DomainFacts, InterfaceFacts]]:

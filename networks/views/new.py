@@ -73,7 +73,7 @@ def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     if spec is None or network.removed_at is not None:
         raise Http404
     spec_class, facts = MODES[network.mode], network.host.read_facts()
-    ref, now = NetworkRef(uuid=network.uuid, name=network.name), initial_of(spec.as_found(facts))
+    ref, now = network.ref, initial_of(spec.as_found(facts))
     form = spec_form(spec_class, facts, ref, request.POST or now)(request.POST or None, initial=now)
     form.fields["name"].disabled = True
     wanted = _spec(form)

@@ -11,7 +11,7 @@ from networks import operations
 from networks.models import Change
 from networks.vf_forms import GiveVfForm
 from networks.views.asking import ask
-from networks.views.guest import find_guest, guest_ref, load_host
+from networks.views.guest import find_guest, load_host
 from pages.requests import PanelRequest
 from team.permissions import check_may_change
 from virtnet import sriov_needs
@@ -35,7 +35,7 @@ def give_vf(request: PanelRequest, name: str, uuid: UUID) -> HttpResponse:
         "missing": sriov_needs.missing(facts),
     }
 
-    template, action = "networks/give_vf.html", form.action(guest_ref(domain))
+    template, action = "networks/give_vf.html", form.action(domain.ref)
     if isinstance(action, AttachPair):
 
         def pair(asked: AttachPair) -> Change:
