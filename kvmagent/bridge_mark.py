@@ -45,6 +45,10 @@ class Mark:
             words += [uplink.name, "up" if uplink.was_up else "down", "ipv6" if uplink.had_ipv6 else "no-ipv6"]
         return ":".join(words)
 
+    def with_second(self, second: Found | None) -> Mark:
+        """The same bridge with another second uplink, or with none."""
+        return Mark(self.network, (*self.uplinks[:1], *([second] if second is not None else [])))
+
     @classmethod
     def read(cls, alias: str | None) -> Mark | None:
         """None for every alias that is not ours."""

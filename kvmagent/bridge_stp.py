@@ -13,10 +13,14 @@ import struct
 
 from pyroute2 import IPRoute
 
+from kvmagent.carried import ip
+
 SIOCDEVPRIVATE = 0x89F0
 BRCTL_GET_BRIDGE_INFO = 6
 IFNAMSIZ = 16
 USER_HZ = 100
+BR_STATE_FORWARDING = "3"
+CARRYING = {"UP", "UNKNOWN"}
 
 
 class _BridgeInfo(ctypes.Structure):
@@ -42,7 +46,8 @@ def read(bridge: str) -> tuple[bool, float]:
 
 
 def set_stp(bridge: str, *, on: bool, forward_delay: float) -> None:
-    """forward_delay: seconds. Ports that forward go on forwarding. Raises OSError, NetlinkError."""
+    """forward_delay: seconds. Ports that forward go on forwarding; once STP is off all others do so too, and not only
+    when the timers end that STP has left. Raises OSError, NetlinkError, CalledProcessError."""
     delay = round(forward_delay * USER_HZ)
     with IPRoute() as netlink:
         about = {"index": socket.if_nametoindex(bridge), "kind": "bridge"}
@@ -52,3 +57,13 @@ def set_stp(bridge: str, *, on: bool, forward_delay: float) -> None:
             # With STP on the kernel takes no delay below 2 s.
             netlink.link("set", **about, br_stp_state=0)
             netlink.link("set", **about, br_forward_delay=delay)
+            for port in list(netlink.get_links(master=about["index"])):
+                if port.get_attr("IFLA_OPERSTATE") in CARRYING:  # the kernel takes it of no other
+                    name = str(port.get_attr("IFLA_IFNAME"))
+                    ip("link", "set", "dev", name, "type", "bridge_slave", "state", BR_STATE_FORWARDING)
+
+
+def set_priority(port: str, priority: int) -> None:
+    """Of a port in its bridge; of two that lead to one place the lower forwards. Raises OSError, NetlinkError."""
+    with IPRoute() as netlink:
+        netlink.link("set", index=socket.if_nametoindex(port), kind="bridge_slave", priority=priority)

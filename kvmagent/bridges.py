@@ -36,11 +36,7 @@ def settings_for(network: NetworkRef, *uplinks: str) -> Settings:
     """For a bridge that guests and the LAN see as the first uplink itself. Raises NoSuchLink."""
     with IPRoute() as netlink:
         messages = [links.find(netlink, uplink) for uplink in uplinks]
-    found = [
-        Found(name, bool(message["flags"] & links.IFF_UP), has_ipv6(name))
-        for name, message in zip(uplinks, messages, strict=True)
-    ]
-    mark = Mark(network.uuid, tuple(found))
+    mark = Mark(network.uuid, tuple(found(uplink) for uplink in uplinks))
     if not messages:
         return Settings(mark)
     # A MAC that was set is kept; else the kernel takes the lowest port's, and changes it when a tap joins.
@@ -59,6 +55,24 @@ def mark(bridge: str) -> Mark | None:
     with IPRoute() as netlink:
         alias = links.find(netlink, bridge).get_attr("IFLA_IFALIAS")
     return Mark.read(alias) or lasting.mark_of(bridge)  # one that the host made at its start has no alias
+
+
+def set_mark(bridge: str, mark: Mark | None) -> None:
+    """None: as one that the host made at its start. Raises NoSuchLink, NetlinkError."""
+    with IPRoute() as netlink:
+        alias = mark.alias() if mark is not None else ""
+        netlink.link("set", index=links.find(netlink, bridge)["index"], ifalias=alias)
+
+
+def is_marked(bridge: str) -> bool:
+    """Whether the bridge itself bears the mark, not only what is kept of it. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        return Mark.read(links.find(netlink, bridge).get_attr("IFLA_IFALIAS")) is not None
+
+
+def found(link: str) -> Found:
+    """As it is before it becomes a port. Raises NoSuchLink."""
+    return Found(link, links.is_up(link), has_ipv6(link))
 
 
 def ports(bridge: str) -> list[str]:

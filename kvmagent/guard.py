@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -140,7 +141,7 @@ def _batch(command: list[str], lines: list[str]) -> list[str]:
     said = done.stderr.splitlines()
     if not done.stdout:
         for line in lines:
-            said += _run([*command, *line.split()])
+            said += _run([*command, *shlex.split(line)])
     return said
 
 

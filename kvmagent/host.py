@@ -18,8 +18,9 @@ from kvmagent.persist_verbs import PersistVerbs
 from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_verbs import VfVerbs
 from kvmagent.vfs import described
-from virtnet import verbs, vf_verbs
+from virtnet import guarding, verbs, vf_verbs
 from virtnet.actions import AnyAction, AttachInterface, DetachInterface
+from virtnet.bridges import Wiring
 from virtnet.card_filter import CardFilter
 from virtnet.facts import HostFacts
 from virtnet.filter_actions import SetInboundPolicy, SetInterfaceFilter
@@ -137,6 +138,11 @@ class LinuxHost:
         if sriov.numvfs(pf) != numvfs or self._guard.waits_for_this_change():
             self.arm_guard((pf,))
 
+    def arm_guard_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
+        facts = read_facts(self._libvirt)
+        links, mute = guarding.wired(facts, network, wanted), guarding.mute_seconds(facts, wanted)
+        self.arm_guard(links, "person", new=(wanted.bridge,), mute=mute)
+
     def await_confirmation(self) -> None:
         self._guard.await_confirmation()
 
@@ -145,9 +151,13 @@ class LinuxHost:
             self._persist.take_up(bridge)
             self._links.add_bridge(bridge, network, uplink, second)
 
-    def set_stp(self, bridge: str, forward_delay: int) -> None:
-        if not self._only_in_memory(verbs.set_stp(bridge, forward_delay)):
-            self._links.set_stp(bridge, forward_delay)
+    def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None:
+        if self._libvirt.connection().getType() != "TEST":
+            self._links.replace_second(bridge, network, second)
+
+    def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
+        if self._libvirt.connection().getType() != "TEST":
+            self._links.set_stp(bridge, network, forward_delay)
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         if not self._only_in_memory(verbs.delete_bridge(bridge)):
@@ -184,11 +194,9 @@ class LinuxHost:
         if not self._only_in_memory(vf_verbs.keep_vf(pf, vf)):
             self._vfs.keep_vf(pf, vf, attributes)
 
-    def persist_bridge(
-        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
-    ) -> None:
-        if not self._only_in_memory(verbs.persist_bridge(bridge)):
-            self._persist.persist_bridge(bridge, uplink, second, forward_delay)
+    def persist_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
+        if not self._only_in_memory(verbs.persist_bridge(wanted.bridge)):
+            self._persist.persist_bridge(network, wanted)
 
     def forget_bridge(self, bridge: str) -> None:
         if not self._only_in_memory(verbs.forget_bridge(bridge)):

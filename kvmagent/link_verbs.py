@@ -107,24 +107,46 @@ class LinkVerbs:
             self._touch(bridge, link)
             back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
             self._push(back, lambda: self._free(bridge, mark, link))
-            bridges.set_master(link, bridge)
+            if mark.second is not None and link == mark.second.name:
+                verb = verbs.set_master(link, bridge, is_second=True)
+                self._join_behind(bridge, link)
+            else:
+                bridges.set_master(link, bridge)
             # Else it and the bridge, which has the same MAC, would carry the same link-local address.
             bridges.set_ipv6(link, on=False)
             self._steps.done(verb)
 
-    def set_stp(self, bridge: str, forward_delay: int) -> None:
+    def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None:
+        """Tells nothing but that a former one leaves. The new one joins by `set_master`: the mark says it may."""
+        verb = verbs.mark_bridge(bridge)
+        with self._steps.doing(verb):
+            mark = bridges.mark(bridge)
+            former = mark.second if mark is not None else None
+            if mark is None or mark.network != network.uuid or second == (former.name if former else None):
+                return
+            self._touch(bridge, second, former.name if former else None)
+            own = mark if bridges.is_marked(bridge) else None
+            self._push(verb, lambda: self._mark_again(bridge, own))
+            if former is not None:
+                self._release(bridge, mark, former.name)
+            bridges.set_mark(bridge, mark.with_second(bridges.found(second) if second is not None else None))
+
+    def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
+        """forward_delay: 0 tells nothing of a bridge that has no STP, or was not made for this network."""
         verb = verbs.set_stp(bridge, forward_delay)
         with self._steps.doing(verb):
-            on, delay = bridge_stp.read(bridge)
+            mark, (on, delay) = bridges.mark(bridge), bridge_stp.read(bridge)
+            if not forward_delay and not (on and mark is not None and mark.network == network.uuid):
+                return
             if (on, delay) == (True, forward_delay):
                 self._steps.already_so(verb)
                 return
-            if bridges.mark(bridge) is None:
+            if mark is None:
                 raise VerbFailed(text("%(bridge)s is there already, without STP, and stays so.", bridge=bridge))
             self._touch(bridge)
             back = verbs.set_stp(bridge, round(delay) if on else 0)
             self._push(back, lambda: self._set_stp_back(bridge, on=on, forward_delay=delay))
-            bridge_stp.set_stp(bridge, on=True, forward_delay=forward_delay)
+            bridge_stp.set_stp(bridge, on=forward_delay > 0, forward_delay=forward_delay)
             self._steps.done(verb)
 
     def set_up(self, link: str) -> None:
@@ -209,6 +231,16 @@ class LinkVerbs:
                 raise VerbFailed(why_not)
             self._steps.done(verb)
 
+    def _release(self, bridge: str, mark: Mark, name: str) -> None:
+        """The second uplink, as it was found."""
+        was_up = next(found.was_up for found in mark.uplinks if found.name == name)
+        verb = verbs.free(name, bridge, was_up=was_up)
+        with self._steps.doing(verb):
+            self._push(verbs.set_master(name, bridge), lambda: self._join_again(bridge, name, is_second=True))
+            lasting.let_go(bridge, name)
+            if self._free(bridge, mark, name):
+                self._steps.done(verb)
+
     def _push(self, back: Verb, run: Callable[[], bool]) -> None:
         if self._guard.armed is None:
             self._steps.push(back, run)
@@ -257,6 +289,32 @@ class LinkVerbs:
         return True
 
     @staticmethod
+    def _mark_again(bridge: str, mark: Mark | None) -> bool:
+        if links.kind(bridge) is None:
+            return False
+        bridges.set_mark(bridge, mark)
+        return True
+
+    @staticmethod
+    def _join_behind(bridge: str, second: str) -> None:
+        """Down until STP knows that the first uplink goes on forwarding, whatever port numbers the two have."""
+        links.set_state(second, up=False)
+        bridges.set_master(second, bridge)
+        bridge_stp.set_priority(second, verbs.BEHIND)
+
+    @staticmethod
+    def _join_again(bridge: str, uplink: str, *, is_second: bool = False) -> bool:
+        if links.kind(uplink) is None or links.master(uplink) == bridge:
+            return False
+        if is_second:
+            LinkVerbs._join_behind(bridge, uplink)
+        else:
+            bridges.set_master(uplink, bridge)
+        bridges.set_ipv6(uplink, on=False)
+        links.set_state(uplink, up=True)
+        return True
+
+    @staticmethod
     def _make_again(bridge: str, former: bridges.Settings, *, was_up: bool) -> bool:
         if links.kind(bridge) is None:
             bridges.add(bridge, former)
@@ -264,9 +322,7 @@ class LinkVerbs:
         for number, uplink in enumerate(former.mark.names):
             if number == 1:  # two cables are a loop without STP, and one that comes under STP is mute for a while
                 bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
-            bridges.set_master(uplink, bridge)
-            bridges.set_ipv6(uplink, on=False)
-            links.set_state(uplink, up=True)
+            LinkVerbs._join_again(bridge, uplink, is_second=number == 1)
         bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
         return True
 

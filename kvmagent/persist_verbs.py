@@ -5,13 +5,16 @@ from __future__ import annotations
 from pyroute2 import IPRoute
 
 from kvmagent import bridges, links, snapshot
+from kvmagent.bridge_mark import Mark
 from kvmagent.persist import bridge as lasting
 from kvmagent.persist.bridge import Record
 from kvmagent.persist.owners import OwnerFailed
 from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import verbs
+from virtnet.bridges import Wiring
 from virtnet.configuration import OWNERS
 from virtnet.persist import CannotLast, LastingBridge
+from virtnet.refs import NetworkRef
 from virtnet.text import text
 
 SETTLING = 5.0  # seconds: until an owner that was told of the bridge has looked at it
@@ -32,21 +35,22 @@ class PersistVerbs:
         if record is not None and record.order == self._order:
             self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
 
-    def persist_bridge(
-        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
-    ) -> None:
+    def persist_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
+        bridge = wanted.bridge
         verb = verbs.persist_bridge(bridge)
         with self._steps.doing(verb):
             mark, record = bridges.mark(bridge), lasting.record_of(bridge)
             if mark is None:
                 self._steps.already_so(verb, text("%(bridge)s is as others made it.", bridge=bridge))
                 return
-            if record is not None and record.order != self._order and lasting.stands(record):
-                self._steps.already_so(verb)
-                return
             try:
-                record = record or lasting.prepare(_wanted(bridge, uplink, second, forward_delay), mark, self._order)
-                verb = verbs.persist_bridge(bridge, record.owner, record.changes)
+                if record is not None and record.order != self._order:
+                    record = self._another(record, network, wanted, mark)
+                    if record is None:
+                        self._steps.already_so(verb)
+                        return
+                record = record or lasting.prepare(_wanted(wanted), mark, self._order)
+                verb = verbs.persist_bridge(bridge, record.owner, record.edits or record.changes)
                 if record.order == self._order:
                     self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
                 lasting.write(record)
@@ -54,12 +58,13 @@ class PersistVerbs:
                 lasting.hand_over(record)
             except (CannotLast, OwnerFailed) as error:
                 raise VerbFailed(error.text) from error
-            self._nothing_changed(before, bridge, uplink, second)
+            self._nothing_changed(before, bridge, wanted.uplink, wanted.second)
             self._steps.done(verb)
 
     def forget_bridge(self, bridge: str, *, gone: bool) -> None:
         """gone: whether the bridge has just been taken away."""
         record = lasting.record_of(bridge)
+        record = lasting.settled(record) if record is not None else None
         verb = verbs.forget_bridge(bridge, record.owner if record else None)
         with self._steps.doing(verb):
             if record is not None and gone and links.kind(bridge) is not None:
@@ -100,6 +105,15 @@ class PersistVerbs:
                 self._steps.not_undone(verb, explained(verb, error))
         return went_well
 
+    def _another(self, record: Record, network: NetworkRef, wanted: Wiring, mark: Mark) -> Record | None:
+        """What is to be written where an earlier order has written the bridge; None where that stands as it is."""
+        if mark.network == network.uuid:
+            changed = lasting.prepare_change(record, _wanted(wanted), mark, self._order)
+            if changed.edits:
+                lasting.keep(changed)
+                return changed
+        return None if lasting.stands(record) else lasting.settled(record)
+
     def _nothing_changed(self, before: snapshot.Snapshot, *names: str | None) -> None:
         """Addresses and routes at least: the owner's own flags on them are its business."""
         gone = snapshot.lost(before, of={name for name in names if name}, seconds=SETTLING)
@@ -110,7 +124,7 @@ class PersistVerbs:
         """The owner is told later: at this moment the addresses are still on the bridge."""
         if record in self._put_back or lasting.record_of(record.bridge) is None:
             return False
-        lasting.put_back(record)
+        lasting.revert(record)
         self._put_back.append(record)
         return True
 
@@ -126,25 +140,26 @@ class PersistVerbs:
 
 def _taken_back(record: Record) -> None:
     try:
-        lasting.take_back(record)
+        lasting.tell_reverted(record)
     finally:
-        lasting.drop(record)
+        lasting.forget(record)
 
 
-def _wanted(bridge: str, uplink: str | None, second: str | None, forward_delay: int) -> LastingBridge:
+def _wanted(wanted: Wiring) -> LastingBridge:
     """As the bridge is now. Raises NoSuchLink."""
+    uplink, second = wanted.uplink, wanted.second
     with IPRoute() as netlink:
-        found = links.find(netlink, bridge)
+        found = links.find(netlink, wanted.bridge)
         ports = [links.find(netlink, name) if name is not None else None for name in (uplink, second)]
     permanent, second_permanent = (port.get_attr("IFLA_PERM_ADDRESS") if port is not None else None for port in ports)
     has_port = uplink is not None
     return LastingBridge(
-        name=bridge,
+        name=wanted.bridge,
         uplink=uplink,
         mac=found.get_attr("IFLA_ADDRESS") if has_port else None,
         mtu=found.get_attr("IFLA_MTU") if has_port else None,
         permanent_mac=permanent.lower() if permanent else None,
         second=second,
         second_permanent_mac=second_permanent.lower() if second_permanent else None,
-        forward_delay=forward_delay,
+        forward_delay=wanted.forward_delay,
     )

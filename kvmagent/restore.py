@@ -17,6 +17,7 @@ from kvmagent.snapshot import Snapshot
 from virtnet import moves
 from virtnet.moves import Carried
 
+NO_ALIAS = '""'
 LAST = ("disable_ipv6", "addr_gen_mode")  # they decide whether the kernel gives a link-local address, and when
 
 
@@ -27,7 +28,8 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     what = {name: carried.read(name) for name in there}
     shown = {name: _shown(name) for name in there}
     hear = {name for name in there if _hears_routers(name, before)}
-    bridges_first = sorted(there, key=lambda name: links.kind(name) != "bridge")
+    # Then what is no port, so that a second cable has left before STP goes.
+    bridges_first = sorted(there, key=lambda name: (links.kind(name) != "bridge", "master" in shown[name]))
     steps: list[Step] = [*detour.close(), *detour.remove()]
     again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
     steps += batch(again)
@@ -72,7 +74,7 @@ def _bridge_again(shown: dict[str, Any]) -> list[str]:
         f"link add name {name} index {shown['ifindex']} address {shown['address']} mtu {shown['mtu']} type bridge "
         "stp_state 0 forward_delay 0"
     ]
-    return [*lines, f"link set dev {name} alias {shown['ifalias']}"] if "ifalias" in shown else lines
+    return [*lines, f"link set dev {name} alias {shown.get('ifalias', NO_ALIAS)}"]
 
 
 def _as_links(shown: list[dict[str, Any]]) -> list[str]:
@@ -82,7 +84,15 @@ def _as_links(shown: list[dict[str, Any]]) -> list[str]:
     lines = []
     for one in shown:
         lines += [*_as_link(one), *stp.pop(one.get("master", ""), [])]
-    return lines + [line for left in stp.values() for line in left]
+    lines += [line for left in stp.values() for line in left]
+    return lines + [line for one in shown for line in _forwards(one)]
+
+
+def _forwards(shown: dict[str, Any]) -> list[str]:
+    """Of a port that a change of STP may have blocked: without STP it would forward only after a while. The kernel
+    refuses it where STP is on."""
+    state = shown.get("linkinfo", {}).get("info_slave_data", {}).get("state")
+    return [f"link set dev {shown['ifname']} type bridge_slave state 3"] if state == "forwarding" else []
 
 
 def _stp(bridge: str) -> list[str]:

@@ -15,12 +15,7 @@ def problems(facts: HostFacts, ref: NetworkRef, wanted: Wiring, mode: str, *, la
     """mode: of the networks that leave their bridge to the host."""
     return [
         *(_name(facts, ref, wanted.bridge, mode) or bridges.ports_stay(facts, ref, wanted.bridge, wanted.uplink)),
-        *(
-            _uplinks(facts, wanted, lasts=lasts)
-            or persist.problems(
-                facts, wanted.bridge, wanted.uplink, wanted.second, forward_delay=wanted.forward_delay, lasts=lasts
-            )
-        ),
+        *(_uplinks(facts, wanted, lasts=lasts) or persist.problems(facts, ref, wanted, lasts=lasts)),
     ]
 
 

@@ -40,10 +40,16 @@ def network_stays(facts: HostFacts, ref: NetworkRef, bridge: str, made: Wiring |
 
 def ports_stay(facts: HostFacts, ref: NetworkRef, bridge: str, uplink: str | None) -> list[Problem]:
     """A bridge that is there, and was not made with this very uplink, gets none from us: nothing would know how to
-    take it out again, and a second uplink without STP makes a loop."""
+    take it out again, and a second uplink without STP makes a loop. The first that it was made with it keeps."""
     found = facts.link(bridge)
-    if found is None or uplink is None or uplink in facts.bridges.get(bridge, ()):
+    if found is None or uplink in facts.bridges.get(bridge, ()):
         return []
+    if uplink is None:
+        if found.made_for != ref.uuid or found.made_with is None:
+            return []
+        sentence = text("%(bridge)s was made over %(link)s, which stays its port.", bridge=bridge, link=found.made_with)
+        fix = text("Choose %(link)s as the uplink, or undefine the network.", link=found.made_with)
+        return [Problem(text=sentence, fix=fix, field="uplink")]
     if (found.made_for, found.made_with) == (ref.uuid, uplink):  # an earlier try was interrupted
         return []
     sentence = text("%(bridge)s is there already, and its ports stay as they are.", bridge=bridge)
@@ -110,6 +116,15 @@ def is_for_now(facts: HostFacts, bridge: str) -> bool:
     """Whether the panel made it, and wrote it nowhere."""
     found = facts.link(bridge)
     return found is not None and found.made_for is not None and facts.lasting_bridge(bridge) is None
+
+
+def is_changed(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> bool:
+    """Whether the bridge is there, was made for this network, and is to be another: its second uplink, or its STP."""
+    found = facts.link(wanted.bridge)
+    if found is None or found.made_for != ref.uuid:
+        return False
+    delay = (found.forward_delay or 0) if found.stp else 0
+    return (found.made_with_second, delay) != (wanted.second, wanted.forward_delay)
 
 
 def drift(facts: HostFacts, ref: NetworkRef, made: Wiring) -> list[Problem]:

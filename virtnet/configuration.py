@@ -67,10 +67,13 @@ class LinkConfiguration(BaseModel):
 
 
 class Lasting(BaseModel):
-    """A bridge that the panel wrote into the host's own configuration, and the files as they changed for it."""
+    """A bridge that the panel wrote into the host's own configuration, and the files as they changed for it. uplink,
+    second: their configuration before; None where an agent of another version tells it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bridge: ForeignName
     owner: Owner
+    uplink: LinkConfiguration | None = None
+    second: LinkConfiguration | None = None
     changes: tuple[FileChange, ...] = ()

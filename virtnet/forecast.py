@@ -128,9 +128,19 @@ class _ForeseeingHost(RecordingHost):
             self._change(link, master=bridge)
             self._move(link, bridge)
 
-    def set_stp(self, bridge: str, forward_delay: int) -> None:
-        super().set_stp(bridge, forward_delay)
-        self._change(bridge, stp=True, forward_delay=float(forward_delay))
+    def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None:
+        asked = len(self.verbs)
+        super().replace_second(bridge, network, second)
+        found = self.after.link(bridge)
+        if found is not None and len(self.verbs) > asked:
+            former = found.made_with_second or ""
+            self._change(former, master=None, **({"up": False} if former in found.made_with_down else {}))
+
+    def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
+        asked = len(self.verbs)
+        super().set_stp(bridge, network, forward_delay)
+        if len(self.verbs) > asked:
+            self._change(bridge, stp=forward_delay > 0, forward_delay=float(forward_delay))
 
     def set_up(self, link: str) -> None:
         super().set_up(link)

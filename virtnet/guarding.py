@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from virtnet import bridges, links
+from virtnet.bridges import Wiring
 from virtnet.facts import HostFacts
 from virtnet.refs import NetworkRef
 from virtnet.text import Text, text
@@ -40,6 +41,19 @@ def window(usual: float, mute: float) -> float:
     """Seconds that a guarded change waits for its confirmation. mute: how long a bridge may not forward meanwhile;
     whoever judges the change has the usual time after that, and never less than STP may need to see its loop."""
     return max(usual + mute, LEAST_WITH_STP) if mute else usual
+
+
+def wired(facts: HostFacts, network: NetworkRef, wanted: Wiring) -> tuple[str, ...]:
+    """The links that carry something else once a bridge is made so, or changed to be so."""
+    uplinks = tuple(uplink for uplink in (wanted.uplink, wanted.second) if uplink is not None)
+    return (*uplinks, wanted.bridge) if bridges.is_changed(facts, network, wanted) else uplinks
+
+
+def mute_seconds(facts: HostFacts, wanted: Wiring) -> int:
+    """How long a port may be mute meanwhile: with STP it listens first, then it learns, whether STP comes or goes."""
+    found = facts.link(wanted.bridge)
+    former = (found.forward_delay or 0) if found is not None and found.stp else 0
+    return 2 * round(max(former, wanted.forward_delay))
 
 
 def touched(facts: HostFacts, names: Iterable[str]) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from virtnet.inbound import InboundPolicy
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.vf import VfAttributes
 
-if TYPE_CHECKING:  # a card knows what stands in its way, as a mode does, and modes know the verbs
+if TYPE_CHECKING:  # these know what stands in their way, as a mode does, and modes know the verbs
+    from virtnet.bridges import Wiring
     from virtnet.interface import InterfaceSpec
 
 Asks = Literal["panel", "person"]
@@ -55,11 +56,14 @@ class Host(Protocol):
         mute: int = 0,
     ) -> None: ...
     def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None: ...  # the same, where the number of VFs changes
+    def arm_guard_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None: ...  # made, or another than it is
     def await_confirmation(self) -> None: ...
 
     # the kernel's links
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None: ...
-    def set_stp(self, bridge: str, forward_delay: int) -> None: ...  # on; seconds
+    # of a bridge that was made for another network both do nothing, but for STP that is wanted
+    def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None: ...  # a former one leaves
+    def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None: ...  # seconds; 0 is off
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None: ...
     def set_master(self, link: str, bridge: str) -> None: ...
     def set_up(self, link: str) -> None: ...
@@ -73,7 +77,5 @@ class Host(Protocol):
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None: ...
 
     # the host's own configuration: what survives a reboot; only once the change is confirmed
-    def persist_bridge(
-        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
-    ) -> None: ...
+    def persist_bridge(self, network: NetworkRef, wanted: Wiring) -> None: ...
     def forget_bridge(self, bridge: str) -> None: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from virtnet import bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs, vf_verbs
 from virtnet.actions import Action
+from virtnet.bridges import Wiring
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import FileChange
 from virtnet.facts import DomainFacts, HostFacts
@@ -42,6 +43,7 @@ class RecordingHost:
         self.files: list[FileChange] = []  # of the host's own configuration
         self._facts = facts
         self._taken_away: set[str] = set()
+        self._second: str | None = None  # uplink
         self._freed: list[str] = []  # links that no guest owns any more
         self._rules = _rules_on(facts)
         self._policies = {guest.uuid: _policies_of(guest) for guest in facts.domains}
@@ -121,6 +123,10 @@ class RecordingHost:
         if link is not None and (link.numvfs or 0) != numvfs:
             self.arm_guard((pf,))
 
+    def arm_guard_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
+        links, mute = guarding.wired(self._facts, network, wanted), guarding.mute_seconds(self._facts, wanted)
+        self.arm_guard(links, "person", new=(wanted.bridge,), mute=mute)
+
     def await_confirmation(self) -> None:
         if self._asks is not None:
             self.verbs.append(verbs.await_confirmation(self._asks))
@@ -128,8 +134,19 @@ class RecordingHost:
     def add_bridge(self, bridge: str, network: NetworkRef, uplink: str | None, second: str | None = None) -> None:
         self.verbs.append(verbs.add_bridge(bridge, uplink))
 
-    def set_stp(self, bridge: str, forward_delay: int) -> None:
-        self.verbs.append(verbs.set_stp(bridge, forward_delay))
+    def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None:
+        self._second = second
+        found = self._facts.link(bridge)
+        if found is None or found.made_for != network.uuid:
+            return
+        former = found.made_with_second
+        if former is not None and former != second:
+            self.verbs.append(verbs.free(former, bridge, was_up=former not in found.made_with_down))
+
+    def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
+        found = self._facts.link(bridge)
+        if forward_delay or (found is not None and found.made_for == network.uuid and found.stp):
+            self.verbs.append(verbs.set_stp(bridge, forward_delay))
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         found = self._facts.link(bridge)
@@ -149,7 +166,7 @@ class RecordingHost:
         if carried:
             self.verbs.append(verbs.move_into_bridge(link, bridge, moves.into_bridge(carried, bridge)))
         else:
-            self.verbs.append(verbs.set_master(link, bridge))
+            self.verbs.append(verbs.set_master(link, bridge, is_second=link == self._second))
 
     def set_up(self, link: str) -> None:
         self.verbs.append(verbs.set_up(link))
@@ -183,18 +200,14 @@ class RecordingHost:
     def keep_vf(self, pf: str, vf: int, attributes: VfAttributes) -> None:
         self.verbs.append(vf_verbs.keep_vf(pf, vf))
 
-    def persist_bridge(
-        self, bridge: str, uplink: str | None, second: str | None = None, forward_delay: int = 0
-    ) -> None:
-        configuration = self._facts.configuration(uplink)
-        if configuration is None or configuration.owner is None or not persist.is_due(self._facts, bridge):
-            return
+    def persist_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
         try:
-            files = persist.files_after(self._facts, bridge, uplink, second, forward_delay)
+            owner, files = persist.due(self._facts, network, wanted)
         except persist.CannotLast:  # it is among the problems
             return
-        self.files += files
-        self.verbs.append(verbs.persist_bridge(bridge, configuration.owner, files))
+        if files:
+            self.files += files
+            self.verbs.append(verbs.persist_bridge(wanted.bridge, owner, files))
 
     def forget_bridge(self, bridge: str) -> None:
         lasting = self._facts.lasting_bridge(bridge)

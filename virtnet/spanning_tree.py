@@ -57,15 +57,9 @@ ForwardDelay = Annotated[
 ]
 
 
-def mute_seconds(forward_delay: int) -> int:
-    """How long a port may be mute. forward_delay: seconds, 0 without STP."""
-    return 2 * forward_delay
-
-
-def problems(facts: HostFacts, ref: NetworkRef, wanted: Wiring, former: Wiring | None) -> list[Problem]:
-    """What of the second uplink and of STP cannot be on this host. former: of the network as it was made; None for one
-    that is not there yet."""
-    return [*_loop(wanted), *_stays(facts, ref, wanted, former)]
+def problems(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> list[Problem]:
+    """What of the second uplink and of STP cannot be on this host."""
+    return _loop(wanted) or [*_stays(facts, ref, wanted), *_loop_without(facts, ref, wanted)]
 
 
 def second_is_not_free(facts: HostFacts, uplink: str | None, link: Link) -> list[Problem]:
@@ -105,19 +99,39 @@ def _loop(wanted: Wiring) -> list[Problem]:
     return [Problem(text=sentence, fix=text("Turn STP on, or leave the second uplink empty."), field="stp")]
 
 
-def _stays(facts: HostFacts, ref: NetworkRef, wanted: Wiring, former: Wiring | None) -> list[Problem]:
-    """A bridge that is there keeps its second uplink and its STP."""
+def _loop_without(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> list[Problem]:
+    """STP is to go, and somebody else has put another cable into the bridge."""
     found = facts.link(wanted.bridge)
-    if found is None:
+    if found is None or found.made_for != ref.uuid or not found.stp or wanted.forward_delay:
         return []
-    ours = found.made_for == ref.uuid
-    if ours and former is None and found.made_with_second == wanted.second:
-        return []  # an earlier try was interrupted
-    now = former if ours and former is not None else _as_found(facts, found, wanted)
-    if (said := _difference(now, wanted)) is None:
+    known = {found.made_with, found.made_with_second}
+    # A veth's other end is a container's, no cable.
+    others = [
+        one.name
+        for one in facts.links
+        if one.master == wanted.bridge and one.name in facts.uplinks and one.kind != "veth" and one.name not in known
+    ]
+    if not others:
         return []
-    fix = text("Undefine the network and make it anew, or choose a name for a bridge that is not there yet.")
+    sentence = text(
+        "%(bridge)s has the port %(port)s too: without STP it may be a loop.", bridge=wanted.bridge, port=others[0]
+    )
+    return [Problem(text=sentence, fix=text("Leave STP on, or take %(port)s out.", port=others[0]), field="stp")]
+
+
+def _stays(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> list[Problem]:
+    """A bridge of others, or of another network, keeps its second uplink and its STP."""
+    found = facts.link(wanted.bridge)
+    if found is None or found.made_for == ref.uuid:
+        return []
+    if (said := _difference(_as_found(facts, found, wanted), wanted)) is None:
+        return []
     sentence, field = said
+    own = next((network.name for network in facts.networks if network.uuid == found.made_for), None)
+    if own is not None:
+        fix = text("Edit the network %(network)s, for which it was made.", network=own)
+    else:
+        fix = text("Choose a name for a bridge that is not there yet.")
     return [Problem(text=sentence, fix=fix, field=field)]
 
 

@@ -18,6 +18,8 @@ from virtnet.interface import InterfaceSpec
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import Text, text
 
+BEHIND = 40  # a port's priority in STP: the lower is preferred, and 32 is usual
+
 
 class Verb(BaseModel):
     """One thing that a host is asked to do."""
@@ -174,9 +176,13 @@ def add_bridge(bridge: str, uplink: str | None) -> Verb:
 
 
 def set_stp(bridge: str, forward_delay: int) -> Verb:
-    """forward_delay: seconds, 0 without STP. A port that forwards when STP is turned on goes on forwarding."""
+    """forward_delay: seconds, 0 without STP. A port that forwards when STP is turned on goes on forwarding; one that
+    was blocked when it is turned off would stay so for a while."""
     if not forward_delay:
-        command = f"ip link set {bridge} type bridge stp_state 0; ip link set {bridge} type bridge forward_delay 0"
+        command = (
+            f"ip link set {bridge} type bridge stp_state 0; ip link set {bridge} type bridge forward_delay 0; "
+            f"for port in /sys/class/net/{bridge}/brif/*; do bridge link set dev ${{port##*/}} state 3; done"
+        )
         return Verb(text=text("Turn STP off for %(bridge)s.", bridge=bridge), command=command)
     return Verb(
         text=text(
@@ -193,10 +199,29 @@ def delete_bridge(bridge: str) -> Verb:
     )
 
 
-def set_master(link: str, bridge: str) -> Verb:
+def set_master(link: str, bridge: str, *, is_second: bool = False) -> Verb:
+    """is_second: of two uplinks STP keeps the other one forwarding, whatever port numbers they have."""
+    behind = f"; bridge link set dev {link} priority {BEHIND}" if is_second else ""
+    down = f"ip link set {link} down; " if is_second else ""
     return Verb(
         text=text("Make %(link)s a port of %(bridge)s, without IPv6 addresses of its own.", link=link, bridge=bridge),
-        command=f"ip link set {link} master {bridge}; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
+        command=f"{down}ip link set {link} master {bridge}{behind}; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
+    )
+
+
+def mark_bridge(bridge: str) -> Verb:
+    return Verb(
+        text=text("Note on %(bridge)s which uplinks it is made with.", bridge=bridge),
+        command=f"ip link set {bridge} alias kvmpanel:…",
+    )
+
+
+def free(link: str, bridge: str, *, was_up: bool = True) -> Verb:
+    """The link is as it was before it became a port."""
+    down = "" if was_up else f"ip link set {link} down; "
+    return Verb(
+        text=text("Take %(link)s out of %(bridge)s.", link=link, bridge=bridge),
+        command=f"{down}sysctl -w net/ipv6/conf/{link}/disable_ipv6=0; ip link set {link} nomaster",
     )
 
 

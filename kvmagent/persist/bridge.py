@@ -15,16 +15,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kvmagent import links, settings
 from kvmagent.bridge_mark import Mark
 from kvmagent.persist import configuration, files, networkmanager
-from kvmagent.persist.configuration import MODULES, masked
+from kvmagent.persist.configuration import MODULES, masked, masked_configuration
 from kvmagent.persist.owners import OwnerFailed
 from virtnet.configuration import FileChange, Lasting, LinkConfiguration, Owner
-from virtnet.persist import CannotLast, LastingBridge, file_changes
+from virtnet.persist import CannotLast, LastingBridge, edits, file_changes, rewritten
 from virtnet.text import text
 
 
 class Record(BaseModel):
     """mark: the bridge's alias, which the kernel forgets at the reboot. uplink, second: their configuration before.
-    order: for which it was written, "" where an earlier agent did; only that order's own undo takes it out again."""
+    order: for which it was written, "" where an earlier agent did; only that order's own undo takes it out again.
+    former: as an earlier order had written it, to which that undo goes back; edits: the files from that to this."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +36,8 @@ class Record(BaseModel):
     second: LinkConfiguration | None = None
     changes: tuple[FileChange, ...]
     order: str = ""
+    former: Record | None = None
+    edits: tuple[FileChange, ...] = ()
 
 
 def directory() -> Path:
@@ -61,6 +64,8 @@ def read_all() -> tuple[Lasting, ...]:
         Lasting(
             bridge=record.bridge,
             owner=record.owner,
+            uplink=masked_configuration(record.uplink),
+            second=masked_configuration(record.second) if record.second is not None else None,
             changes=tuple(
                 FileChange(path=one.path, before=masked(one.before), after=masked(one.after)) for one in record.changes
             ),
@@ -95,6 +100,33 @@ def prepare(bridge: LastingBridge, mark: Mark, order: str) -> Record:
     return record
 
 
+def prepare_change(record: Record, bridge: LastingBridge, mark: Mark, order: str) -> Record:
+    """The same of a bridge that is written, and may be another now; it is not kept yet. Raises CannotLast, OSError."""
+    now = {one.path: found for one in record.changes if (found := files.read(one.path)) is not None}
+    is_new = bridge.second is not None and (record.second is None or record.second.link != bridge.second)
+    second = configuration.read(bridge.second or "") if is_new else None
+    written = Lasting(
+        bridge=record.bridge, owner=record.owner, uplink=record.uplink, second=record.second, changes=record.changes
+    )
+    changes = tuple(rewritten(bridge, written, second, now))
+    return Record(
+        bridge=record.bridge,
+        mark=mark.alias(),
+        owner=record.owner,
+        uplink=record.uplink,
+        second=second or (record.second if bridge.second is not None else None),
+        changes=changes,
+        order=order,
+        former=settled(record),
+        edits=tuple(edits(record.changes, changes, now, record.bridge)),
+    )
+
+
+def settled(record: Record) -> Record:
+    """As it is once nobody may want its former one back."""
+    return record.model_copy(update={"former": None, "edits": ()})
+
+
 def stands(record: Record) -> bool:
     """Whether all of it is in the files, whatever others have written there since."""
     return all(files.is_so(change, record.bridge) for change in record.changes)
@@ -103,17 +135,46 @@ def stands(record: Record) -> bool:
 def write(record: Record) -> None:
     """Write the files and have the owner check them; on failure they are as before. Raises OwnerFailed, OSError."""
     try:
-        files.write(record.changes)
+        files.write(record.edits or record.changes)
         MODULES[record.owner].check(record.bridge)
     except (OwnerFailed, OSError):
-        put_back(record)
-        drop(record)
+        revert(record)
+        forget(record)
         raise
 
 
 def hand_over(record: Record) -> None:
     """The owner knows of it now, not only at the next start. Raises OwnerFailed."""
-    MODULES[record.owner].hand_over(record.bridge, record.uplink)
+    if record.former is not None and record.owner == "networkmanager":
+        networkmanager.take_second(record.bridge, _second(record.former), _second(record))
+    else:
+        MODULES[record.owner].hand_over(record.bridge, record.uplink)
+
+
+def revert(record: Record) -> None:
+    """The files as they were before this order. Raises OSError."""
+    if record.former is None:
+        put_back(record)
+    else:
+        files.write(FileChange(path=one.path, after=one.before) for one in reversed(record.edits))
+
+
+def tell_reverted(record: Record) -> None:
+    """The owner of it. Raises OwnerFailed, OSError."""
+    if record.former is None:
+        take_back(record)
+    elif record.owner == "networkmanager":
+        networkmanager.take_second(record.bridge, _second(record), _second(record.former))
+    else:
+        hand_over(record.former)
+
+
+def forget(record: Record) -> None:
+    """What this order has kept. Raises OSError."""
+    if record.former is None:
+        drop(record)
+    else:
+        keep(record.former)
 
 
 def put_back(record: Record) -> None:
@@ -154,12 +215,23 @@ def left_alone(bridge: str) -> Iterator[None]:
     networkmanager.look_again(record.uplink, _ports(record))
 
 
+def let_go(bridge: str, port: str) -> None:
+    """Before a port leaves a bridge that stays: NetworkManager would have it join again. Raises OwnerFailed."""
+    record = record_of(bridge)
+    if record is not None and record.owner == "networkmanager" and networkmanager.is_here():
+        networkmanager.let_go([port])
+
+
 def hold(record: Record) -> None:
     """After an undo: a bridge that was `left_alone`, and is there again, is its owner's again. Raises OwnerFailed."""
     if record.owner != "networkmanager" or not networkmanager.is_here() or links.kind(record.bridge) is None:
         return
     if networkmanager.hold([*_ports(record), record.bridge]):
         hand_over(record)
+
+
+def _second(record: Record) -> str | None:
+    return record.second.link if record.second is not None else None
 
 
 def _ports(record: Record) -> list[str]:

@@ -50,7 +50,7 @@ def read(link: str) -> LinkConfiguration:
 
 def read_masked(links: Iterable[str]) -> tuple[LinkConfiguration, ...]:
     """For the panel: without the passwords and keys that stand in the files."""
-    return tuple(_masked(read(link)) for link in links)
+    return tuple(masked_configuration(read(link)) for link in links)
 
 
 def masked(content: str | None) -> str | None:
@@ -58,7 +58,7 @@ def masked(content: str | None) -> str | None:
     return None if content is None else SECRET.sub(r"\1…", content)
 
 
-def _masked(configuration: LinkConfiguration) -> LinkConfiguration:
+def masked_configuration(configuration: LinkConfiguration) -> LinkConfiguration:
     files = tuple(file.model_copy(update={"text": masked(file.text)}) for file in configuration.files)
     return configuration.model_copy(update={"files": files})
 

@@ -24,7 +24,7 @@ def put_back(changes: Iterable[FileChange], bridge: str) -> None:
     """In reverse. Of a file that somebody has changed since only what is ours goes. Raises OSError."""
     for change in reversed(list(changes)):
         path = Path(change.path)
-        now = _read(path)
+        now = read(path)
         if now is None or change.before is None or now == change.after:
             _put(path, change.before)
         else:
@@ -33,21 +33,22 @@ def put_back(changes: Iterable[FileChange], bridge: str) -> None:
 
 def is_so(change: FileChange, bridge: str) -> bool:
     """Whether what is ours is in the file; others may have changed the rest of it since. Raises OSError."""
-    now = _read(Path(change.path))
+    now = read(change.path)
     if now == change.after:
         return True
     return now is not None and change.before is not None and without_marks(now, bridge) != now
 
 
-def _read(path: Path) -> str | None:
+def read(path: str | Path) -> str | None:
+    """None where it is not there. Raises OSError."""
     try:
-        return path.read_text()
+        return Path(path).read_text()
     except FileNotFoundError:
         return None
 
 
 def _put(path: Path, content: str | None) -> None:
-    if _read(path) == content:
+    if read(path) == content:
         return
     if content is None:
         path.unlink(missing_ok=True)

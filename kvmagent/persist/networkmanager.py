@@ -75,6 +75,18 @@ def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
         ask(["nmcli", "connection", "up", second], timeout=60)
 
 
+def take_second(bridge: str, former: str | None, second: str | None) -> None:
+    """The bridge is up as it is, and its profiles are others. The former second uplink is NetworkManager's again, and
+    the second is up by its own. Raises OwnerFailed."""
+    ask(["nmcli", "connection", "reload"])
+    if former is not None and former != second:
+        hold([former])
+    if second is not None:
+        hold([second])
+        if not _is_port_soon(second, str(port_uuid(bridge, "port2"))):
+            ask(["nmcli", "connection", "up", str(port_uuid(bridge, "port2"))], timeout=60)
+
+
 def take_back(bridge: str, uplink: LinkConfiguration) -> None:
     """The profiles' files have gone; the uplink's own comes up again. Raises OwnerFailed."""
     ask(["nmcli", "connection", "reload"])

@@ -3,11 +3,11 @@
     python -m tests.agent.change make|change|remove|vfs|loop|facts [--verdict keep|undo|never] [--kill N] [--fault NAME]
                                  [--stall N] [--owner NAME]
 
-"change": of a network whose bridge was lost with the host's last start. "vfs": 4 VFs where eth0 has 2, on a card that
-is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and removes the bridge
---runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb. --stall N: there it
-waits until the guard is gone. --fault: what goes wrong, see FAULTS. --two: with a second uplink, eth1, and STP.
---uplink: another first one, "" for none.
+"change": of a network whose bridge is to be another, or was lost with the host's last start. "vfs": 4 VFs where eth0
+has 2, on a card that is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and
+removes the bridge --runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb.
+--stall N: there it waits until the guard is gone. --fault: what goes wrong, see FAULTS. --two: with a second uplink,
+eth1, and STP. --stp N: with STP and this forward delay. --uplink: another first one, "" for none.
 Prints each step, and the outcome as the agent would report it.
 """
 
@@ -34,6 +34,8 @@ from kvmagent.steps import Steps, VerbFailed
 from kvmagent.vf_verbs import VfVerbs
 from kvmagent.way_to_panel import link_to
 from tests.agent.sriov_card import FakeCard
+from virtnet import guarding
+from virtnet.bridges import Wiring
 from virtnet.facts import HostFacts
 from virtnet.messages import Step
 from virtnet.modes.bridge import Bridge
@@ -45,10 +47,11 @@ SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
 KINDS = ("make", "change", "remove", "vfs")
 
 
-def spec(uplink: str, *, two: bool = False) -> Bridge:
-    """uplink: "" for a bridge without one. two: with eth1 as the second, and STP."""
-    second = {"second_uplink": "eth1", "stp": True, "forward_delay": 2} if two else {}
-    return SPEC.model_copy(update={"uplink": uplink or None, **second})
+def spec(uplink: str, *, two: bool = False, stp: int = 0) -> Bridge:
+    """uplink: "" for a bridge without one. two: with eth1 as the second, and STP. stp: a forward delay, 0 for none."""
+    delay = stp or (2 if two else 0)
+    about = {"stp": True, "forward_delay": delay} if delay else {}
+    return SPEC.model_copy(update={"uplink": uplink or None, "second_uplink": "eth1" if two else None, **about})
 
 
 # What a broken change does in the place of a line of the right one: (beginning of the line, what comes instead).
@@ -96,12 +99,18 @@ class Host:
             )
         if name == "arm_guard_for_vfs":
             return lambda pf, numvfs: self.guard.arm((pf,), "panel", (), None)
+        if name == "arm_guard_for_bridge":
+            return self._arm_for_bridge
         if name == "await_confirmation":
             return self.guard.await_confirmation
         for verbs in (self.links, self.vfs):
             if hasattr(verbs, name):
                 return getattr(verbs, name)
         return lambda *_: None
+
+    def _arm_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
+        links, mute = guarding.wired(facts(), network, wanted), guarding.mute_seconds(facts(), wanted)
+        self.guard.arm(links, "person", (wanted.bridge,), None, mute=mute)
 
     def undo(self) -> bool:
         undone = self.steps.undo()
@@ -204,6 +213,7 @@ def main() -> None:
     parser.add_argument("--fault", default="")
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--two", action="store_true")
+    parser.add_argument("--stp", type=int, default=0)
     parser.add_argument("--uplink", default="eth0")
     arguments = parser.parse_args()
     if arguments.what == "vfs":
@@ -213,7 +223,7 @@ def main() -> None:
         return
     if arguments.fault:
         break_it(arguments.fault)
-    wanted = spec(arguments.uplink, two=arguments.two)
+    wanted = spec(arguments.uplink, two=arguments.two, stp=arguments.stp)
     for number in range(arguments.runs):
         for what in ("make", "remove") if arguments.what == "loop" else (arguments.what,):
             owner = arguments.owner or f"{os.getpid()}-{number}-{what}"

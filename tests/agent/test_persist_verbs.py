@@ -11,12 +11,15 @@ import pytest
 from kvmagent import bridges, links
 from kvmagent.persist import bridge as lasting
 from kvmagent.persist import configuration, networkd, networkmanager
+from kvmagent.persist.owners import OwnerFailed
 from kvmagent.persist_verbs import PersistVerbs
 from kvmagent.steps import Steps, VerbFailed
+from virtnet.bridges import Wiring
 from virtnet.configuration import FileChange, LinkConfiguration
 from virtnet.messages import Step
 from virtnet.persist import networkd as networkd_files
 from virtnet.refs import NetworkRef
+from virtnet.text import text
 
 
 def test_a_bridge_that_its_owner_has_made_again_is_told_and_its_files_stay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,6 +89,7 @@ def _told(
 
 
 LAN = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000a"), name="lan")
+OTHER = NetworkRef(uuid=UUID("00000000-0000-4000-8000-00000000000b"), name="other")
 
 
 class Order:
@@ -96,8 +100,8 @@ class Order:
         self.steps = Steps(self.told.append)
         self.verbs = PersistVerbs(self.steps, name)
 
-    def persist(self) -> list[str]:
-        self.verbs.persist_bridge("br0", None)
+    def persist(self, *, forward_delay: int = 0, network: NetworkRef = LAN) -> list[str]:
+        self.verbs.persist_bridge(network, Wiring("br0", forward_delay=forward_delay))
         return [step.outcome for step in self.told]
 
     def forget(self) -> None:
@@ -166,6 +170,59 @@ def test_an_undo_leaves_a_bridge_in_the_files_that_an_earlier_order_has_written(
     assert told_in(etc) == []
 
 
+def test_a_bridge_that_is_another_now_is_written_as_it_is(etc: Path) -> None:
+    Order("the first").persist()
+    former = files_in(etc)
+    assert Order("the second").persist(forward_delay=4) == ["done"]
+    assert "STP=yes\nForwardDelaySec=4\n" in files_in(etc)["0-kvmpanel-br0.netdev"]
+    assert Order("the third").persist() == ["done"]
+    assert files_in(etc) == former
+    Order("the fourth").forget()
+    assert (files_in(etc), lasting.records()) == ({}, [])
+
+
+def test_an_undo_of_a_change_leaves_the_bridge_in_the_files_as_it_was_there(etc: Path) -> None:
+    Order("the first").persist()
+    written, records = files_in(etc), lasting.records()
+    order = Order("the second")
+    order.persist(forward_delay=4)
+    told_in(etc)
+    assert order.undo()
+    assert (files_in(etc), lasting.records()) == (written, records)
+    assert told_in(etc) == ["networkctl reload with br0"]
+
+
+def test_an_interrupted_change_is_taken_up_and_goes_back_to_what_was_written_before(etc: Path) -> None:
+    Order("the first").persist()
+    written, records = files_in(etc), lasting.records()
+    Order("the second").persist(forward_delay=4)
+    again = Order("the second")
+    again.verbs.take_up("br0")
+    assert again.persist(forward_delay=4) == ["done"]
+    assert again.undo()
+    assert (files_in(etc), lasting.records()) == (written, records)
+
+
+def test_a_change_that_its_owner_does_not_take_leaves_the_files_as_they_were(
+    etc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Order("the first").persist()
+    written, records = files_in(etc), lasting.records()
+
+    def refuses(bridge: str) -> None:
+        raise OwnerFailed(text("no"))
+
+    monkeypatch.setattr(networkd, "check", refuses)
+    with pytest.raises(VerbFailed):
+        Order("the second").persist(forward_delay=4)
+    assert (files_in(etc), lasting.records()) == (written, records)
+
+
+def test_another_network_on_the_bridge_writes_nothing_of_its_own(etc: Path) -> None:
+    Order("the first").persist()
+    assert Order("the second").persist(forward_delay=4, network=OTHER) == ["already-so"]
+
+
 def test_what_others_have_written_since_into_a_file_of_theirs_stays(etc: Path) -> None:
     Order("the first").persist()
     (record,) = lasting.records()
@@ -174,7 +231,7 @@ def test_what_others_have_written_since_into_a_file_of_theirs_stays(etc: Path) -
     change = FileChange(path=str(theirs), before="auto eth0\n", after=theirs.read_text())
     lasting.keep(record.model_copy(update={"changes": (*record.changes, change)}))
     theirs.write_text(theirs.read_text() + "auto eth7\n")
-    assert Order("the second").persist() == ["already-so"]
+    assert Order("the second").persist(network=OTHER) == ["already-so"]
     assert "auto eth7" in theirs.read_text()
 
 

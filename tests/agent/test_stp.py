@@ -97,6 +97,26 @@ def test_without_a_good_word_all_is_as_before(tmp_path: Path, what: str, verdict
         assert host.is_reached()
 
 
+@pytest.mark.quiet
+def test_the_second_cable_comes_and_goes_again_while_the_host_is_reached(host: CabledHost) -> None:
+    assert host.outcome("make") == "applied"
+    before = host.snapshot()
+    with host.probe() as probes:
+        assert host.outcome("change", "--two") == "applied"
+        wait_until(lambda: ports(host) == {"eth0": FORWARDING, "eth1": BLOCKING})
+        assert stp(host) == (1, 200)
+        assert host.guard_outcome() == "kept"
+        assert host.outcome("change", "--stp", "4") == "applied"
+        assert (ports(host), stp(host)) == ({"eth0": FORWARDING}, (1, 400))
+        assert host.outcome("change") == "applied"
+    assert host.differences(before) == []
+    assert probes.lost == 0, probes.told
+    assert probes.sessions_held
+    plan = (host.state / "guard" / "plan.json").read_bytes()
+    assert host.outcome("change") == "applied"
+    assert (host.state / "guard" / "plan.json").read_bytes() == plan  # nothing was to be changed, so no guard was armed
+
+
 @pytest.mark.waits
 def test_a_window_under_stp_is_longer_than_the_usual_and_than_the_time_that_a_port_is_mute(host: CabledHost) -> None:
     assert host.outcome("make", "--two", "--verdict", "undo") == "undone"

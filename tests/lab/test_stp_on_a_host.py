@@ -98,6 +98,13 @@ def test_the_loop_is_blocked_and_a_guest_is_on_the_lan_by_two_cables(product: Pr
         lab.client.run(["ping", "-c3", "-i0.5", "-W1", str(nobody)], check=False)
         assert received(host) - begun < 1000
     seconds_until(lambda: pings(lab.client, host.address), 20)
+    # The second cable goes again, and STP with it, from the network's own page.
+    network = product.person.network_id(host, "lan")
+    product.person.await_found(network, within=30)
+    one = {name: value for name, value in FIELDS.items() if name != "second_uplink"}
+    where = product.person.browser.post(f"/networks/{network}/edit/", one)
+    kept(product, UUID(where.rstrip("/").rpartition("/")[2]), within=30)
+    assert ports(host) == {"eth0": "forwarding"}
     removed(product, host)
     assert differences(host, before) == []
 

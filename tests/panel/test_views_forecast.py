@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from hosts.models import Host
-from networks.models import Network
+from networks.models import Change, Network
 from tests.panel.factories import host_facts, make_host
 from tests.panel.pages import Page
 from virtnet.configuration import ConfigurationFile, LinkConfiguration
@@ -100,25 +100,50 @@ def test_a_host_that_waits_otherwise_says_so(operator_client: Client) -> None:
     assert "unless you keep the change within 300 s." in previewed(operator_client, uplink="eth0").words
 
 
+def test_a_bridge_that_is_to_be_another_is_shown_before_and_after_with_its_window(operator_client: Client) -> None:
+    host = on_a_bridge(Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False))
+    network = Network.objects.get(host=host, name="lan")
+    path = f"/networks/{network.pk}/edit/"
+    typed = {"bridge": "br0", "uplink": "eth0", "second_uplink": "eth1", "forward_delay": "4"}
+    words = Page(operator_client.post(path, typed | {"step": "preview"})).words
+    assert "Turn STP on, or leave the second uplink empty." in words
+    page = Page(operator_client.post(path, typed | {"stp": "on", "step": "preview"}))
+    assert "This could cut the host off br0 carries the way to the panel." in page.words
+    assert "unless you keep the change within 68 s." in page.words
+    assert "+link eth1 master br0" in page.text
+    assert "ip link set br0 type bridge forward_delay 400 stp_state 1" in page.text
+    operator_client.post(path, typed | {"stp": "on", "step": "ask"})
+    change = Change.objects.get(network=network)
+    assert change.action["spec"]["second_uplink"] == "eth1"
+
+
 def test_taking_away_a_bridge_that_carries_the_host_says_the_same(operator_client: Client) -> None:
-    spec = Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False)
+    host = on_a_bridge(Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False))
+    network = Network.objects.get(host=host, name="lan")
+    page = Page(operator_client.get(f"/networks/{network.pk}/undefine/"))
+    assert "This could cut the host off br0 carries the way to the panel." in page.words
+    assert "+address 10.77.0.11/24 dev eth0" in page.text
+
+
+def on_a_bridge(spec: Bridge) -> Host:
+    """A host whose eth0 is in the bridge br0, which the panel made for the network lan."""
     identity = UUID(int=7)
-    ref = NetworkRef(uuid=identity, name="lan")
+    ref = NetworkRef(name="lan", uuid=identity)
     facts = host_facts()
     eth0 = next(link for link in facts.links if link.name == "eth0")
-    br0 = eth0.model_copy(update={"name": "br0", "kind": "bridge", "made_for": identity, "made_with": "eth0"})
+    br0 = eth0.model_copy(
+        update={"name": "br0", "kind": "bridge", "made_for": identity, "made_with": "eth0", "stp": False}
+    )
     lan = NetworkFacts(
         name="lan", uuid=identity, active=True, mode="bridge", bridge="br0",
         spec=spec.model_dump_json(), xml=spec.libvirt_xml(ref),
     )  # fmt: skip
-    links = (br0, eth0.model_copy(update={"addresses": (), "master": "br0"}))
+    others = [link for link in facts.links if link.name not in {"br0", "eth0"}]
+    links = (br0, eth0.model_copy(update={"addresses": (), "master": "br0"}), *others)
     routes = tuple(route.model_copy(update={"dev": "br0"}) for route in facts.routes)
     host = make_host(
         "kvm1",
         facts=facts.model_copy(update={"links": links, "routes": routes, "networks": (lan,), "way_to_panel": "br0"}),
     )
     Network.objects.filter(host=host, name="lan").update(spec=spec.model_dump(mode="json"))
-    network = Network.objects.get(host=host, name="lan")
-    page = Page(operator_client.get(f"/networks/{network.pk}/undefine/"))
-    assert "This could cut the host off br0 carries the way to the panel." in page.words
-    assert "+address 10.77.0.11/24 dev eth0" in page.text
+    return host

@@ -109,7 +109,7 @@ class Bridge(NetworkSpec):
             *checks.name_is_taken(facts, ref),
             *bridges.network_stays(facts, ref, self.bridge, self._as_made(facts, ref)),
             *bridge_checks.problems(facts, ref, self._wiring(), self.mode, lasts=self.lasts),
-            *spanning_tree.problems(facts, ref, self._wiring(), self._as_made(facts, ref)),
+            *spanning_tree.problems(facts, ref, self._wiring()),
         ]
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
@@ -168,21 +168,21 @@ class Bridge(NetworkSpec):
         host.update_network(ref, self.libvirt_xml(ref))
 
     def _wire(self, host: Host, ref: NetworkRef) -> None:
-        delay = self._wiring().forward_delay
-        if uplinks := tuple(uplink for uplink in (self.uplink, self.second_uplink) if uplink is not None):
-            host.arm_guard(uplinks, asks="person", new=(self.bridge,), mute=spanning_tree.mute_seconds(delay))
+        wanted = self._wiring()
+        host.arm_guard_for_bridge(ref, wanted)
         host.add_bridge(self.bridge, ref, self.uplink, self.second_uplink)
         host.set_up(self.bridge)
         if self.uplink is not None:
             self._take(host, self.uplink)
-        if self.stp:
-            # Only now: the first uplink forwards already, and goes on; the second listens first.
-            host.set_stp(self.bridge, self.forward_delay)
+        host.replace_second(self.bridge, ref, self.second_uplink)
+        # STP comes only now: the first uplink forwards already, and goes on; a second listens first. It goes once there
+        # is no second any more.
+        host.set_stp(self.bridge, ref, wanted.forward_delay)
         if self.second_uplink is not None:
             self._take(host, self.second_uplink)
         host.await_confirmation()
         if self.lasts:
-            host.persist_bridge(self.bridge, self.uplink, self.second_uplink, delay)
+            host.persist_bridge(ref, wanted)
 
     def _take(self, host: Host, uplink: str) -> None:
         host.set_master(uplink, self.bridge)

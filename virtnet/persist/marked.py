@@ -40,3 +40,15 @@ def without_marks(text: str, bridge: str) -> str:
             case _:
                 kept.append(line.removeprefix(mark))
     return "".join(kept)
+
+
+def marked(text: str, bridge: str) -> list[str]:
+    """What of it is ours, in its order; what others have written between is no part of it."""
+    mark, added = _mark(bridge), False
+    found: list[str] = []
+    for line in text.splitlines():
+        if line.startswith(mark):
+            added = line == f"{mark}added" or (added and line != f"{mark}end")
+        if added or line.startswith(mark):
+            found.append(line)
+    return found
