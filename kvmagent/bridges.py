@@ -11,7 +11,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from kvmagent import bridge_stp, links
+from kvmagent import bridge_settings, bridge_stp, links
 from kvmagent.bridge_mark import Found, Mark
 from kvmagent.persist import bridge as lasting
 from virtnet.refs import NetworkRef
@@ -23,13 +23,15 @@ UNMARKED = "kvmpanel-new"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a bridge is made with. forward_delay: seconds. mac, mtu: None leaves them to the kernel."""
+    """What a bridge is made with. forward_delay: seconds. mac, mtu: None leaves them to the kernel. tuned: lines of
+    `ip -batch`, once its ports are in."""
 
     mark: Mark
     mac: str | None = None
     mtu: int | None = None
     stp: bool = False
     forward_delay: float = 0
+    tuned: tuple[str, ...] = ()
 
 
 def settings_for(network: NetworkRef, *uplinks: str) -> Settings:
@@ -44,10 +46,11 @@ def settings_for(network: NetworkRef, *uplinks: str) -> Settings:
 
 
 def settings(bridge: str, mark: Mark) -> Settings:
-    """Those of a bridge that is there, to make it again. Raises NoSuchLink."""
+    """Those of a bridge that is there, to make it again. Raises NoSuchLink, CalledProcessError."""
     with IPRoute() as netlink:
         found = links.find(netlink, bridge)
-    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"), *bridge_stp.read(bridge))
+    tuned = tuple(line for name in (bridge, *mark.names) for line in bridge_settings.lines(bridge_settings.shown(name)))
+    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"), *bridge_stp.read(bridge), tuned)
 
 
 def mark(bridge: str) -> Mark | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridge_move, bridge_stp, bridges, carried, links, silent_links, snapshot
+from kvmagent import bridge_move, bridge_settings, bridge_stp, bridges, carried, links, silent_links, snapshot
 from kvmagent.bridge_mark import Mark
+from kvmagent.guard import carry_out
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
 from kvmagent.persist import bridge as lasting
+from kvmagent.restore import batch
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import direct, moves, verbs
@@ -236,7 +238,8 @@ class LinkVerbs:
         was_up = next(found.was_up for found in mark.uplinks if found.name == name)
         verb = verbs.free(name, bridge, was_up=was_up)
         with self._steps.doing(verb):
-            self._push(verbs.set_master(name, bridge), lambda: self._join_again(bridge, name, is_second=True))
+            tuned = bridge_settings.lines(bridge_settings.shown(name))
+            self._push(verbs.set_master(name, bridge), lambda: self._join_again(bridge, name, tuned, is_second=True))
             lasting.let_go(bridge, name)
             if self._free(bridge, mark, name):
                 self._steps.done(verb)
@@ -303,13 +306,14 @@ class LinkVerbs:
         bridge_stp.set_priority(second, verbs.BEHIND)
 
     @staticmethod
-    def _join_again(bridge: str, uplink: str, *, is_second: bool = False) -> bool:
+    def _join_again(bridge: str, uplink: str, tuned: Sequence[str] = (), *, is_second: bool = False) -> bool:
         if links.kind(uplink) is None or links.master(uplink) == bridge:
             return False
         if is_second:
             LinkVerbs._join_behind(bridge, uplink)
         else:
             bridges.set_master(uplink, bridge)
+        carry_out(batch(list(tuned)))
         bridges.set_ipv6(uplink, on=False)
         links.set_state(uplink, up=True)
         return True
@@ -323,6 +327,7 @@ class LinkVerbs:
             if number == 1:  # two cables are a loop without STP, and one that comes under STP is mute for a while
                 bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
             LinkVerbs._join_again(bridge, uplink, is_second=number == 1)
+        carry_out(batch(list(former.tuned)))
         bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
         return True
 

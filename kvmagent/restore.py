@@ -6,12 +6,10 @@ kernel, or stays.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
-from kvmagent import bridge_stp, carried, detour, links, snapshot
-from kvmagent.carried import ip
+from kvmagent import bridge_settings, bridge_stp, carried, detour, links, snapshot
 from kvmagent.guard import Batch, Step, Write
 from kvmagent.snapshot import Snapshot
 from virtnet import moves
@@ -26,7 +24,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     wanted = list(dict.fromkeys(names))
     there = [name for name in wanted if links.kind(name) is not None]
     what = {name: carried.read(name) for name in there}
-    shown = {name: _shown(name) for name in there}
+    shown = {name: bridge_settings.shown(name) for name in there}
     hear = {name for name in there if _hears_routers(name, before)}
     # Then what is no port, so that a second cable has left before STP goes.
     bridges_first = sorted(there, key=lambda name: (links.kind(name) != "bridge", "master" in shown[name]))
@@ -59,12 +57,6 @@ def batch(lines: list[str], *options: str) -> list[Step]:
 
 def sysctl(version: str, link: str, key: str, value: str) -> Write:
     return Write(do="write", path=f"/proc/sys/net/{version}/conf/{link}/{key}", value=value)
-
-
-def _shown(name: str) -> dict[str, Any]:
-    (shown,) = json.loads(ip("-j", "-d", "link", "show", "dev", name))
-    found: dict[str, Any] = shown
-    return found
 
 
 def _bridge_again(shown: dict[str, Any]) -> list[str]:
@@ -109,7 +101,8 @@ def _as_link(shown: dict[str, Any]) -> list[str]:
     name = shown["ifname"]
     master = f"master {shown['master']}" if "master" in shown else "nomaster"
     state = "up" if "UP" in shown["flags"] else "down"
-    return [f"link set dev {name} {master}", f"link set dev {name} mtu {shown['mtu']} {state}"]
+    tuned = bridge_settings.lines(shown)  # before it is up: STP may prefer it for its port number
+    return [f"link set dev {name} {master}", *tuned, f"link set dev {name} mtu {shown['mtu']} {state}"]
 
 
 def _hears_routers(name: str, before: Snapshot) -> bool:

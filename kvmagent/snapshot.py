@@ -15,7 +15,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from kvmagent import bridge_stp
+from kvmagent import bridge_settings, bridge_stp
 from virtnet.text import Text, text
 
 # (link, thing on it) -> how it is, e.g. ("eth0", "address 10.0.0.5/24") -> "scope global lifetime forever". The link
@@ -45,6 +45,7 @@ def take() -> Snapshot:
         for message in messages:
             name = str(message.get_attr("IFLA_IFNAME"))
             found[name, "link"] = _link(message, names)
+            found |= {(name, what): how for what, how in bridge_settings.words(message).items()}
             if message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge":
                 found[name, "stp"] = _stp(name)
         for message in netlink.get_addr():

@@ -77,6 +77,25 @@ def test_an_undo_brings_it_back(host: CabledHost, has: str, what: str) -> None:
     assert host.is_reached()
 
 
+TUNED = """
+ip link set br0 type bridge ageing_time 12300 mcast_snooping 0 priority 4096 group_fwd_mask 0x4000
+ip link set br0 type bridge mcast_querier 1 mcast_query_interval 6000 mcast_igmp_version 3
+ip link set eth0 type bridge_slave priority 7 cost 77 hairpin on mcast_flood off
+"""
+
+
+def test_an_undone_removal_brings_back_what_the_bridge_and_its_port_were_set_to(host: CabledHost) -> None:
+    assert host.outcome("make") == "applied"
+    for command in TUNED.strip().splitlines():
+        host.run(command.split())
+    before = host.snapshot()
+    assert "ageing_time 12300 priority 4096" in before["br0", "bridge"]
+    assert "priority 7 cost 77 hairpin 1" in before["eth0", "port"]
+    assert host.outcome("remove", "--verdict", "undo") == "undone"
+    assert host.differences(before) == []
+    assert host.is_reached()
+
+
 # Two links in one subnet: of their routes the kernel takes the first. That of spare0 leads nowhere.
 @pytest.mark.parametrize("what", ["make", "remove"])
 @pytest.mark.parametrize("verdict", ["keep", "undo"])

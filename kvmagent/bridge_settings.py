@@ -1,0 +1,104 @@
+"""What a bridge and its ports are set to beside STP: lines for `ip -batch` that set it again, and words to compare.
+
+Left out is what STP takes from the root bridge, and VLANs, whose table is no setting.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kvmagent.carried import ip
+
+# As `ip -j -d link` names it -> as `ip link set … type bridge` takes it, and as netlink names it (IFLA_BR_…).
+OF_A_BRIDGE = {
+    "ageing_time": ("ageing_time", "AGEING_TIME"),
+    "priority": ("priority", "PRIORITY"),
+    "group_fwd_mask": ("group_fwd_mask", "GROUP_FWD_MASK"),
+    "mcast_snooping": ("mcast_snooping", "MCAST_SNOOPING"),
+    "mcast_router": ("mcast_router", "MCAST_ROUTER"),
+    "mcast_querier": ("mcast_querier", "MCAST_QUERIER"),
+    "mcast_query_use_ifaddr": ("mcast_query_use_ifaddr", "MCAST_QUERY_USE_IFADDR"),
+    "mcast_hash_max": ("mcast_hash_max", "MCAST_HASH_MAX"),
+    "mcast_last_member_cnt": ("mcast_last_member_count", "MCAST_LAST_MEMBER_CNT"),
+    "mcast_startup_query_cnt": ("mcast_startup_query_count", "MCAST_STARTUP_QUERY_CNT"),
+    "mcast_last_member_intvl": ("mcast_last_member_interval", "MCAST_LAST_MEMBER_INTVL"),
+    "mcast_membership_intvl": ("mcast_membership_interval", "MCAST_MEMBERSHIP_INTVL"),
+    "mcast_querier_intvl": ("mcast_querier_interval", "MCAST_QUERIER_INTVL"),
+    "mcast_query_intvl": ("mcast_query_interval", "MCAST_QUERY_INTVL"),
+    "mcast_query_response_intvl": ("mcast_query_response_interval", "MCAST_QUERY_RESPONSE_INTVL"),
+    "mcast_startup_query_intvl": ("mcast_startup_query_interval", "MCAST_STARTUP_QUERY_INTVL"),
+    "mcast_igmp_version": ("mcast_igmp_version", "MCAST_IGMP_VERSION"),
+    "mcast_mld_version": ("mcast_mld_version", "MCAST_MLD_VERSION"),
+    "nf_call_iptables": ("nf_call_iptables", "NF_CALL_IPTABLES"),
+    "nf_call_ip6tables": ("nf_call_ip6tables", "NF_CALL_IP6TABLES"),
+    "nf_call_arptables": ("nf_call_arptables", "NF_CALL_ARPTABLES"),
+}
+# The same of a port (… type bridge_slave, IFLA_BRPORT_…).
+OF_A_PORT = {
+    "priority": ("priority", "PRIORITY"),
+    "cost": ("cost", "COST"),
+    "hairpin": ("hairpin", "MODE"),
+    "guard": ("guard", "GUARD"),
+    "root_block": ("root_block", "PROTECT"),
+    "fastleave": ("fastleave", "FAST_LEAVE"),
+    "learning": ("learning", "LEARNING"),
+    "flood": ("flood", "UNICAST_FLOOD"),
+    "mcast_flood": ("mcast_flood", "MCAST_FLOOD"),
+    "bcast_flood": ("bcast_flood", "BCAST_FLOOD"),
+    "mcast_to_unicast": ("mcast_to_unicast", "MCAST_TO_UCAST"),
+    "multicast_router": ("mcast_router", "MULTICAST_ROUTER"),
+    "proxy_arp": ("proxy_arp", "PROXYARP"),
+    "proxy_arp_wifi": ("proxy_arp_wifi", "PROXYARP_WIFI"),
+    "group_fwd_mask": ("group_fwd_mask", "GROUP_FWD_MASK"),
+    "neigh_suppress": ("neigh_suppress", "NEIGH_SUPPRESS"),
+    "isolated": ("isolated", "ISOLATED"),
+    "locked": ("locked", "LOCKED"),
+}
+# What the kernel gives a port by its speed, as long as nobody has set another cost.
+OF_THE_SPEED = {1, 2, 3, 4, 5, 19, 100}
+
+
+def shown(link: str) -> dict[str, Any]:
+    """As `ip -j -d link` shows it. Raises CalledProcessError."""
+    (found,) = json.loads(ip("-j", "-d", "link", "show", "dev", link))
+    link_shown: dict[str, Any] = found
+    return link_shown
+
+
+def lines(of: dict[str, Any]) -> list[str]:
+    """of: a link as it was shown. A line for each setting: what one kernel refuses does not stop the others."""
+    name, about = of["ifname"], of.get("linkinfo", {})
+    found = []
+    if about.get("info_kind") == "bridge":
+        found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE, about.get("info_data", {}))
+    if about.get("info_slave_kind") == "bridge":
+        data = about.get("info_slave_data", {})
+        if data.get("cost") in OF_THE_SPEED:
+            data = {key: value for key, value in data.items() if key != "cost"}
+        found += _lines(f"link set dev {name} type bridge_slave", OF_A_PORT, data)
+    return found
+
+
+def words(message: Any) -> dict[str, str]:
+    """message: of netlink. "bridge" and "port" -> what there is of it, for a snapshot."""
+    about = message.get_attr("IFLA_LINKINFO")
+    if about is None:
+        return {}
+    kinds = (
+        ("bridge", "IFLA_INFO_KIND", "IFLA_INFO_DATA", "IFLA_BR_", OF_A_BRIDGE),
+        ("port", "IFLA_INFO_SLAVE_KIND", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_", OF_A_PORT),
+    )
+    return {
+        what: " ".join(f"{word} {data.get_attr(prefix + name)}" for word, name in names.values())
+        for what, kind, where, prefix, names in kinds
+        if about.get_attr(kind) == "bridge" and (data := about.get_attr(where)) is not None
+    }
+
+
+def _lines(command: str, names: dict[str, tuple[str, str]], data: dict[str, Any]) -> list[str]:
+    return [f"{command} {word} {_word(data[key])}" for key, (word, _) in names.items() if key in data]
+
+
+def _word(value: object) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
