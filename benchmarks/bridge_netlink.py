@@ -38,7 +38,7 @@ def _ours(*, detour: bool) -> float:
     begun = time.perf_counter()
     bridges.add("br0", bridges.settings_for(LAN, "eth0"))
     links.set_state("br0", up=True)
-    arming.run(bridge_move.into_bridge(what, "br0", alone=detour))
+    arming.run(bridge_move.into_bridge(what, "br0", before, alone=detour))
     took = time.perf_counter() - begun
     arming.restore("it was measured")
     return took

@@ -5,7 +5,7 @@ See virtnet/moves.py for the order.
 
 from __future__ import annotations
 
-from kvmagent import bridge_stp, carried, detour, restore, snapshot
+from kvmagent import bridge_stp, carried, detour, restore
 from kvmagent.bridge_mark import Found, Mark
 from kvmagent.guard import Step, Wait, Write
 from kvmagent.snapshot import Snapshot
@@ -16,18 +16,21 @@ from virtnet.text import Text, text
 STRICT, LOOSE = "1", "2"  # rp_filter
 
 
-def into_bridge(what: Carried, bridge: str, *, alone: bool = True) -> list[Step]:
-    """Its uplink becomes a port without IPv6 addresses of its own. alone: no second uplink joins later."""
+def into_bridge(what: Carried, bridge: str, before: Snapshot, *, alone: bool = True) -> list[Step]:
+    """Its uplink becomes a port without IPv6 addresses of its own. before: knows how the uplink is set. alone: no
+    second uplink joins later."""
     # The kernel lets a bridge send only some time after its first port has joined, on a busy host tens of milliseconds
     # later, and drops until then what the routes would send by it.
     speaks = Wait(do="wait", path=f"/sys/class/net/{bridge}/operstate", value="up")
     # With STP the detour's own port would listen first, and let nothing in. And it takes the first port number, which
     # decides which of two uplinks forwards.
     takes_detour = alone and not bridge_stp.read(bridge)[0]
-    loose, strict = _rp_filter(what.link, bridge)
+    loose, strict = _rp_filter(what.link, bridge, before)
+    token = before.get((what.link, "token"))
     rules = moves.rules_of(what, bridge)
     return [
-        *_sysctls_like(what.link, bridge),
+        *_sysctls_like(what.link, bridge, before),
+        *restore.batch([f"token set {token} dev {bridge}"] if token is not None else []),
         *loose,
         *_joined(what, bridge, takes_detour=takes_detour),
         speaks,
@@ -50,7 +53,7 @@ def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
     """The bridge is gone afterwards. before: the snapshot that knows how IPv6 addresses are made on the uplink."""
     bridge, uplink, second = what.link, mark.uplinks[0].name, mark.second
     mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
-    loose, _ = _rp_filter(uplink, bridge)
+    loose, _ = _rp_filter(uplink, bridge, before)
     rules = moves.rules_of(what, uplink)
     return [
         # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
@@ -85,24 +88,26 @@ def why_not_moved(what: Carried, target: str) -> Text | None:
     return text("%(link)s did not take over %(what)s.", link=target, what=", ".join(missing))
 
 
-def _sysctls_like(uplink: str, bridge: str) -> list[Step]:
+def _sysctls_like(uplink: str, bridge: str, before: Snapshot) -> list[Step]:
     """The bridge treats packets as the uplink did. Where the host forwards IPv6, the kernel listens to routers on it
     only when told so twice (accept_ra=2): else the host's own way out would run out."""
     found: list[Step] = []
-    now = snapshot.sysctls(uplink)
-    for (_, thing), value in now.items():
+    for (link, thing), value in before.items():
+        if link != uplink or not thing.startswith("sysctl ") or thing == "sysctl ipv6 addr_gen_mode":
+            continue
         _, version, key = thing.split()
-        if key == "accept_ra" and value != "0" and now[uplink, "sysctl ipv6 forwarding"] == "1":
+        if key == "accept_ra" and value != "0" and before.get((uplink, "sysctl ipv6 forwarding")) == "1":
             value = "2"
-        if key != "addr_gen_mode":
+        # A link is made as the default says.
+        if value != before.get((bridge, thing), before.get(("default", thing))):
             found.append(restore.sysctl(version, bridge, key, value))
     return found
 
 
-def _rp_filter(uplink: str, bridge: str) -> tuple[list[Write], list[Write]]:
+def _rp_filter(uplink: str, bridge: str, before: Snapshot) -> tuple[list[Write], list[Write]]:
     """For the time of the move, and after it: a strict bridge would drop what comes in by it while the routes still say
     the uplink. The kernel takes the larger of the link's value and of that for all."""
-    value, of_all = (snapshot.sysctls(name).get((name, "sysctl ipv4 rp_filter"), "0") for name in (uplink, "all"))
+    value, of_all = (before.get((name, "sysctl ipv4 rp_filter"), "0") for name in (uplink, "all"))
     if STRICT not in {value, of_all}:
         return [], []
     return [restore.sysctl("ipv4", bridge, "rp_filter", LOOSE)], [restore.sysctl("ipv4", bridge, "rp_filter", value)]

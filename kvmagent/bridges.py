@@ -38,7 +38,7 @@ def settings_for(network: NetworkRef, *uplinks: str) -> Settings:
     """For a bridge that guests and the LAN see as the first uplink itself. Raises NoSuchLink."""
     with IPRoute() as netlink:
         messages = [links.find(netlink, uplink) for uplink in uplinks]
-    mark = Mark(network.uuid, tuple(found(uplink) for uplink in uplinks))
+    mark = Mark(network.uuid, tuple(_found(message) for message in messages))
     if not messages:
         return Settings(mark)
     # A MAC that was set is kept; else the kernel takes the lowest port's, and changes it when a tap joins.
@@ -75,7 +75,8 @@ def is_marked(bridge: str) -> bool:
 
 def found(link: str) -> Found:
     """As it is before it becomes a port. Raises NoSuchLink."""
-    return Found(link, links.is_up(link), has_ipv6(link))
+    with IPRoute() as netlink:
+        return _found(links.find(netlink, link))
 
 
 def ports(bridge: str) -> list[str]:
@@ -123,3 +124,8 @@ def set_ipv6(link: str, *, on: bool) -> None:
     """Off takes the link's IPv6 addresses away, on lets the kernel give it a link-local one again. Raises OSError."""
     if has_ipv6(link) != on:
         (IPV6 / link / "disable_ipv6").write_text("0" if on else "1")
+
+
+def _found(message: Any) -> Found:
+    name = str(message.get_attr("IFLA_IFNAME"))
+    return Found(name, bool(message["flags"] & links.IFF_UP), has_ipv6(name))

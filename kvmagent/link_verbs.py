@@ -217,7 +217,7 @@ class LinkVerbs:
     def _move_in(self, what: Carried, bridge: str, *, alone: bool) -> None:
         verb = verbs.move_into_bridge(what.link, bridge, moves.into_bridge(what, bridge))
         with self._steps.doing(verb):
-            self._guard.run(bridge_move.into_bridge(what, bridge, alone=alone))
+            self._guard.run(bridge_move.into_bridge(what, bridge, self._guard.before, alone=alone))
             if why_not := bridge_move.why_not_moved(what, bridge):
                 raise VerbFailed(why_not)
             self._steps.done(verb)

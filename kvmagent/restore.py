@@ -31,6 +31,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     steps: list[Step] = [*detour.close(), *detour.remove()]
     again = [line for name in bridges_first if links.kind(name) == "bridge" for line in _bridge_again(shown[name])]
     steps += batch(again)
+    steps += batch([f"token set {how} dev {name}" for name in there if (how := before.get((name, "token")))])
     # No link-local address while the link is still a port: the kernel would ask for a router there, and not hear it.
     # One that was down has none, and a new mode would give it one all the same.
     steps += [step for name in there if "UP" in shown[name]["flags"] for step in _ipv6_waits(name, before)]

@@ -24,8 +24,20 @@ Snapshot = Mapping[tuple[str, str], str]
 
 # https://docs.kernel.org/networking/ip-sysctl.html
 SYSCTLS = {
-    "ipv4": ("forwarding", "rp_filter", "arp_announce", "arp_filter", "arp_ignore", "arp_notify", "proxy_arp"),
-    "ipv6": ("disable_ipv6", "forwarding", "accept_ra", "addr_gen_mode", "autoconf"),
+    "ipv4": (
+        *("forwarding", "rp_filter", "arp_accept", "arp_announce", "arp_filter", "arp_ignore", "arp_notify"),
+        *("proxy_arp", "proxy_arp_pvlan", "accept_local", "accept_redirects", "accept_source_route"),
+        *("secure_redirects", "send_redirects", "drop_gratuitous_arp", "drop_unicast_in_l2_multicast"),
+        *("ignore_routes_with_linkdown", "log_martians", "promote_secondaries", "route_localnet", "src_valid_mark"),
+    ),
+    "ipv6": (
+        *("disable_ipv6", "forwarding", "accept_ra", "addr_gen_mode", "autoconf", "use_tempaddr"),
+        *("accept_ra_defrtr", "accept_ra_from_local", "accept_ra_min_hop_limit", "accept_ra_mtu", "accept_ra_pinfo"),
+        *("accept_ra_rt_info_max_plen", "accept_ra_rt_info_min_plen", "accept_ra_rtr_pref", "accept_redirects"),
+        *("accept_dad", "accept_source_route", "dad_transmits", "drop_unicast_in_l2_multicast", "drop_unsolicited_na"),
+        *("ignore_routes_with_linkdown", "keep_addr_on_down", "max_addresses", "ndisc_notify", "proxy_ndp"),
+        *("router_solicitations", "temp_prefered_lft", "temp_valid_lft", "use_oif_addrs_only"),
+    ),
 }
 PROC = Path("/proc/sys/net")
 # linux/if.h: UP, NOARP, PROMISC, ALLMULTI, MULTICAST; the others (RUNNING, LOWER_UP) tell of the cable.
@@ -46,6 +58,8 @@ def take() -> Snapshot:
             name = str(message.get_attr("IFLA_IFNAME"))
             found[name, "link"] = _link(message, names)
             found |= {(name, what): how for what, how in bridge_settings.words(message).items()}
+            if (token := _token(message)) is not None:
+                found[name, "token"] = token
             if message.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == "bridge":
                 found[name, "stp"] = _stp(name)
         for message in netlink.get_addr():
@@ -136,6 +150,12 @@ def _link(message: Any, names: Mapping[int, str]) -> str:
         f"txqlen {message.get_attr('IFLA_TXQLEN')} group {message.get_attr('IFLA_GROUP')} "
         f"alias {message.get_attr('IFLA_IFALIAS')}"
     )
+
+
+def _token(message: Any) -> str | None:
+    """The lower half of the addresses that the kernel makes of a router's word; None where nobody has set one."""
+    found = message.get_nested("IFLA_AF_SPEC", "AF_INET6", "IFLA_INET6_TOKEN")
+    return str(found) if found and found != "::" else None
 
 
 def _stp(bridge: str) -> str:

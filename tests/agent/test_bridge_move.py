@@ -95,6 +95,30 @@ def test_the_bridge_looks_at_senders_as_strictly_as_the_uplink_did(host: CabledH
     assert host.run(["sysctl", "-n", "net.ipv4.conf.br0.rp_filter"]).strip() == "1"
 
 
+# What somebody has set for the uplink alone, each other than the kernel's default.
+SET = {
+    "ipv4": {"proxy_arp": "1", "arp_ignore": "1", "accept_redirects": "0", "ignore_routes_with_linkdown": "1"},
+    "ipv6": {"use_tempaddr": "2", "accept_ra_defrtr": "0", "dad_transmits": "3", "proxy_ndp": "1"},
+}
+TOKEN = "::5:6:7:8"
+
+
+def test_the_bridge_has_the_uplink_s_own_settings_and_the_uplink_has_them_again(host: CabledHost) -> None:
+    for version, values in SET.items():
+        for key, value in values.items():
+            host.run(["sysctl", "-qw", f"net.{version}.conf.eth0.{key}={value}"])
+    host.run(["ip", "token", "set", TOKEN, "dev", "eth0"])
+    before = host.snapshot()
+    assert before["eth0", "token"] == TOKEN
+    assert host.outcome("make") == "applied"
+    made = host.snapshot()
+    assert made["br0", "token"] == TOKEN
+    for version, values in SET.items():
+        assert {key: made["br0", f"sysctl {version} {key}"] for key in values} == values
+    assert host.outcome("remove") == "applied"
+    assert host.differences(before) == []
+
+
 def test_where_the_host_forwards_ipv6_the_bridge_still_listens_to_routers(host: CabledHost) -> None:
     host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
     assert host.outcome("make") == "applied"
