@@ -124,21 +124,21 @@ class Watch:
     def _follow_kernel(self) -> None:
         with (
             socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink,
-            INotify() as inotify,
             selectors.DefaultSelector() as selector,
             ExitStack() as stack,
         ):
             netlink.bind((0, NETLINK_GROUPS))
             rules = stack.enter_context(_rules_of_nftables())
-            files = _Files(inotify)
-            for source in (netlink, rules, inotify, self._wake_reader):
+            for source in (netlink, rules, self._wake_reader):
                 selector.register(source, selectors.EVENT_READ)
+            if (files := _files(stack)) is not None:
+                selector.register(files.inotify, selectors.EVENT_READ)
             while not self._stopping.is_set():
                 for key, _ in selector.select():
                     if isinstance(key.fileobj, socket.socket):
                         _drain(key.fileobj)
                         self._debounce.touch()
-                    elif key.fileobj is inotify and files.changed():
+                    elif files is not None and key.fileobj is files.inotify and files.changed():
                         self._debounce.touch()
 
 
@@ -188,14 +188,14 @@ class _Files:
     """The watched directories. One that is not there yet is waited for at its nearest ancestor."""
 
     def __init__(self, inotify: INotify) -> None:
-        self._inotify = inotify
+        self.inotify = inotify
         self._watched: dict[int, Path] = {}  # watch descriptor -> the directory that it watches
         self._watch_all()
 
     def changed(self) -> bool:
         """Reads the events; True when one of them is of a file that matters."""
         matters = False
-        for event in self._inotify.read(timeout=0):
+        for event in self.inotify.read(timeout=0):
             if event.mask & flags.IGNORED:
                 self._watched.pop(event.wd, None)
             directory = self._watched.get(event.wd)
@@ -212,15 +212,26 @@ class _Files:
         for directory in DIRECTORIES:
             for path in (directory, *directory.parents):
                 try:
-                    descriptor = self._inotify.add_watch(path, FILE_CHANGES | flags.ONLYDIR)
+                    descriptor = self.inotify.add_watch(path, FILE_CHANGES | flags.ONLYDIR)
                 except OSError as error:
-                    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                        raise
-                    continue
+                    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                        continue
+                    log.warning("files in %s are not heard of: %s", directory, error)  # e.g. no watch is left (ENOSPC)
+                    break
                 found |= path == directory and self._watched.get(descriptor) != directory
                 self._watched[descriptor] = path
                 break
         return found
+
+
+def _files(stack: ExitStack) -> _Files | None:
+    """None where others on this host have all that the kernel gives root (fs.inotify.max_user_instances): what only
+    files tell is then heard of when something else changes, or when the panel asks."""
+    try:
+        return _Files(stack.enter_context(INotify()))
+    except OSError as error:
+        log.warning("changes of libvirt's files are not heard of: %s", error)
+        return None
 
 
 def _rules_of_nftables() -> socket.socket:

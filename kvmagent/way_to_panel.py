@@ -33,11 +33,9 @@ def link_to(address: str) -> str | None:
     with IPRoute() as netlink:
         try:
             (route,) = netlink.route("get", dst=address, family=_family(address))
-        except (NetlinkError, OSError):
+            return socket.if_indextoname(route.get_attr("RTA_OIF"))
+        except (NetlinkError, OSError):  # OSError: the link is gone again
             return None
-        index = route.get_attr("RTA_OIF")
-        (link,) = netlink.get_links(index)
-        return str(link.get_attr("IFLA_IFNAME"))
 
 
 def _address(host: str) -> str | None:

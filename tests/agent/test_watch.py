@@ -1,6 +1,7 @@
 """The watch in a network of its own, on libvirt's test driver, with lease files of its own."""
 
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -149,3 +150,31 @@ def test_after_stop_nothing_is_told(libvirt_test: Libvirt, leases: Path) -> None
     ip("link", "add", "br0", "type", "bridge")
     libvirt_test.connection().networkLookupByName("default").destroy()
     assert not told.within(0.6)
+
+
+WITHOUT_INOTIFY = """
+import subprocess, threading
+from pathlib import Path
+from kvmagent.libvirt_connection import Libvirt
+from kvmagent.watch import Watch
+from kvmagent.watchdog import end_with_any_thread
+
+Path("/proc/sys/user/max_inotify_instances").write_text("0")
+end_with_any_thread()
+told = threading.Event()
+Watch(Libvirt("test:///default"), told.set).start()
+assert told.wait(10)
+while told.wait(1):  # the flock of the beginning ends
+    told.clear()
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+assert told.wait(10)
+print("told")
+"""
+
+
+def test_a_host_that_has_no_inotify_left_for_us_is_watched_all_the_same() -> None:
+    """Its own user namespace has limits of its own, so that nobody else goes without."""
+    command = ["unshare", "--user", "--map-root-user", "--net", sys.executable, "-c", WITHOUT_INOTIFY]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr
+    assert "changes of libvirt's files are not heard of" in done.stderr
