@@ -63,7 +63,7 @@ class Reachability:
         return [(cell.name, getattr(self, cell.name)) for cell in fields(self)]
 
     def measured_by(self, test: str) -> Reachability:
-        """The same, each cell shown by that test, e.g. "tests/lab/test_nat.py::test_who_reaches_whom"."""
+        """The same, each cell shown by that test, e.g. "tests/lab/test_macvtap_on_a_host.py::test_who_reaches_whom"."""
         return Reachability(**{cell: replace(answer, measured_by=test) for cell, answer in self.rows()})
 
 
