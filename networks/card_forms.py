@@ -9,7 +9,6 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
-from networks.field_errors import sentence_of_error
 from pages.problem_form import ProblemForm
 from pages.translation import translated
 from virtnet.card_filter import STOCK, CardFilter
@@ -51,9 +50,7 @@ class FilterForm(ProblemForm):
         try:
             self.wanted = read_filter(given)
         except ValidationError as error:
-            for found in error.errors():
-                field = str(found["loc"][0]) if found["loc"] else ""
-                self.add_error(_FILTER_FIELDS.get(field, field) or None, translated(sentence_of_error(found)))
+            self.add_validation_errors(error, _FILTER_FIELDS)
         return given
 
 

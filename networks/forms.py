@@ -9,15 +9,12 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import ValidationError
 
 from networks.card_forms import FilterForm
-from networks.field_errors import sentence_of_error
 from networks.models import ChangeState
 from networks.spec_form import form_field
 from networks.templatetags.networks import mode_label
-from pages.translation import translated
 from virtnet.direct import SourceMode
 from virtnet.facts import HostFacts
 from virtnet.interface import DirectSource, InterfaceSpec, Model
-from virtnet.text import SpecError
 
 
 class AttachForm(FilterForm):
@@ -64,10 +61,7 @@ class AttachForm(FilterForm):
                 }
             )
         except ValidationError as error:
-            for found in error.errors():
-                cause = found.get("ctx", {}).get("error")
-                field = cause.field if isinstance(cause, SpecError) and cause.field else next(iter(found["loc"]), None)
-                self.add_error(str(field) if field in self.fields else None, translated(sentence_of_error(found)))
+            self.add_validation_errors(error)
         return given
 
     def _source(self, given: dict[str, Any]) -> dict[str, Any]:

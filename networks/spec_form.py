@@ -12,17 +12,15 @@ from django import forms
 from django.utils.translation import gettext
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import Offers, described, offers
+from pages.field_errors import NOT_WHOLE
 from pages.problem_form import ProblemForm
 from pages.translation import translated
 from virtnet.facts import HostFacts
 from virtnet.fields import offered_by
 from virtnet.refs import NetworkRef
 from virtnet.spec import NetworkSpec, Problem
-from virtnet.text import SpecError
 
 
 class _Ticks(forms.CheckboxSelectMultiple):
@@ -48,23 +46,11 @@ class SpecForm(ProblemForm):
         try:
             spec = self.spec_class.model_validate(given)
         except ValidationError as error:
-            for found in error.errors():
-                self._add(found)
+            self.add_validation_errors(error)
         else:
             if not self.errors:
                 self.spec = spec
         return given
-
-    def _add(self, found: ErrorDetails) -> None:
-        cause = found.get("ctx", {}).get("error")
-        field = str(found["loc"][0]) if found["loc"] else ""
-        if isinstance(cause, SpecError):
-            field = cause.field or field
-        sentence = translated(sentence_of_error(found))
-        if field not in self.fields:
-            self.add_error(None, sentence)
-        elif field not in self.errors:
-            self.add_error(field, sentence)
 
 
 class LinkField(forms.ChoiceField):

@@ -10,17 +10,15 @@ from django.utils.translation import gettext_lazy as _
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from networks.field_errors import NOT_WHOLE, sentence_of_error
 from networks.offers import described
+from pages.field_errors import NOT_WHOLE
 from pages.problem_form import ProblemForm
-from pages.translation import translated
 from virtnet.actions import AttachInterface
 from virtnet.facts import HostFacts
 from virtnet.fields import MacAddress
 from virtnet.interface import InterfaceSpec
 from virtnet.link_facts import Link
 from virtnet.refs import DomainRef
-from virtnet.text import SpecError
 from virtnet.vf import LINK_STATES, VfAttributes
 from virtnet.vf_card import HostdevSource
 from virtnet.vf_pair import AttachPair
@@ -58,12 +56,7 @@ class VfForm(ProblemForm):
         try:
             wanted = VfAttributes.model_validate(given)
         except ValidationError as error:
-            for found in error.errors():
-                cause = found.get("ctx", {}).get("error")
-                field = str(found["loc"][0]) if found["loc"] else ""
-                field = (cause.field if isinstance(cause, SpecError) else "") or field
-                if field not in self.errors:
-                    self.add_error(field or None, translated(sentence_of_error(found)))
+            self.add_validation_errors(error)
         else:
             if not self.errors:
                 self.attributes = wanted
@@ -139,7 +132,5 @@ class GiveVfForm(ProblemForm):
             given["mac"] = _mac.validate_python(given["mac"])
             self._source = HostdevSource.model_validate({"vf": given["vf"], "vlan": given["vlan"]})
         except ValidationError as error:
-            for found in error.errors():
-                field = str(found["loc"][0]) if found["loc"] else "mac"
-                self.add_error(field, translated(sentence_of_error(found)))
+            self.add_validation_errors(error, {"": "mac"})
         return given

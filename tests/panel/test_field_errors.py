@@ -10,8 +10,8 @@ from hypothesis import given
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from networks.field_errors import sentence_of_error
 from networks.spec_form import spec_form
+from pages.field_errors import sentence_of_error
 from pages.translation import translated
 from tests.panel.factories import host_facts
 from tests.virtnet.generated import GENERATED, STRINGS
