@@ -55,6 +55,8 @@ OF_A_PORT = {
     "isolated": ("isolated", "ISOLATED"),
     "locked": ("locked", "LOCKED"),
 }
+# What STP shortens for a while after each change of its tree, and what the kernel then tells in its place.
+SHORTENED = "ageing_time"
 # What the kernel gives a port by its speed, as long as nobody has set another cost.
 OF_THE_SPEED = {1, 2, 3, 4, 5, 19, 100}
 
@@ -71,7 +73,10 @@ def lines(of: dict[str, Any]) -> list[str]:
     name, about = of["ifname"], of.get("linkinfo", {})
     found = []
     if about.get("info_kind") == "bridge":
-        found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE, about.get("info_data", {}))
+        data = about.get("info_data", {})
+        if data.get("topology_change"):
+            data = {key: value for key, value in data.items() if key != SHORTENED}
+        found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE, data)
     if about.get("info_slave_kind") == "bridge":
         data = about.get("info_slave_data", {})
         if data.get("cost") in OF_THE_SPEED:
@@ -81,7 +86,7 @@ def lines(of: dict[str, Any]) -> list[str]:
 
 
 def words(message: Any) -> dict[str, str]:
-    """message: of netlink. "bridge" and "port" -> what there is of it, for a snapshot."""
+    """message: of netlink. "bridge" and "port" -> what there is of it that never changes by itself, for a snapshot."""
     about = message.get_attr("IFLA_LINKINFO")
     if about is None:
         return {}
@@ -90,7 +95,7 @@ def words(message: Any) -> dict[str, str]:
         ("port", "IFLA_INFO_SLAVE_KIND", "IFLA_INFO_SLAVE_DATA", "IFLA_BRPORT_", OF_A_PORT),
     )
     return {
-        what: " ".join(f"{word} {data.get_attr(prefix + name)}" for word, name in names.values())
+        what: " ".join(f"{word} {data.get_attr(prefix + name)}" for word, name in names.values() if word != SHORTENED)
         for what, kind, where, prefix, names in kinds
         if about.get_attr(kind) == "bridge" and (data := about.get_attr(where)) is not None
     }

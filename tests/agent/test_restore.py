@@ -89,10 +89,11 @@ def test_an_undone_removal_brings_back_what_the_bridge_and_its_port_were_set_to(
     for command in TUNED.strip().splitlines():
         host.run(command.split())
     before = host.snapshot()
-    assert "ageing_time 12300 priority 4096" in before["br0", "bridge"]
+    assert "priority 4096 group_fwd_mask 16384 mcast_snooping 0" in before["br0", "bridge"]
     assert "priority 7 cost 77 hairpin 1" in before["eth0", "port"]
     assert host.outcome("remove", "--verdict", "undo") == "undone"
     assert host.differences(before) == []
+    assert host.run(["cat", "/sys/class/net/br0/bridge/ageing_time"]).strip() == "12300"
     assert host.is_reached()
 
 
