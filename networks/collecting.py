@@ -5,6 +5,7 @@ A host is known by its stream's name alone. A report is never a Celery message, 
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from django.db import DataError, IntegrityError, transaction
+from django.db import Error as DatabaseError
 from django.utils import timezone
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -23,6 +25,8 @@ from networks.operations import record_report
 from virtnet.channel import STREAM_FIELD, STREAM_MAXLEN, up_stream
 from virtnet.envelope import LARGEST, EnvelopeError, unseal
 from virtnet.messages import Report
+
+log = logging.getLogger(__name__)
 
 ENTRIES = 20  # of one stream at a time: each may be 4 MB
 REFRESH_SECONDS = 1.0  # how soon a host that was approved is listened to
@@ -123,6 +127,12 @@ def take_entry(host: Host, stream_id: str, fields: dict[bytes, bytes]) -> None:
         report = unseal(sealed, Report, "report", key=fingerprint(key), verify=key.verify)
         record_report(host, report, stream_id=stream_id, at=_laid_at(stream_id))
     except BAD as error:
+        _drop(host, f"{type(error).__name__}: {error}"[:500])
+    except DatabaseError:
+        raise
+    except Exception as error:
+        # A defect of ours. It would be met again and again, and the other hosts would never be heard.
+        log.exception("a report of %s could not be taken", host)
         _drop(host, f"{type(error).__name__}: {error}"[:500])
 
 

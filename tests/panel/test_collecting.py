@@ -15,7 +15,7 @@ from redis import RedisError
 from audit.models import AuditEvent
 from hosts.broker import redis_client
 from hosts.models import Host, HostStatus
-from networks import operations
+from networks import operations, reports
 from networks.collecting import Collector
 from networks.models import Change, ChangeState, Network
 from team.models import User
@@ -79,6 +79,22 @@ def test_a_collector_that_starts_anew_goes_on_where_the_database_stands(
     take_all(collector, panel_redis, host)
     report(panel_redis, agent, beat("n-2"))
     assert take_all(new_collector(panel_redis), panel_redis, host).nonce == "n-2"
+
+
+def test_a_defect_of_ours_with_one_host_s_facts_keeps_no_other_host_from_being_heard(
+    collector: Collector, panel_redis: RedisServer, host: Host, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = Agent(uuid4())
+    make_host("odd", agent=odd)
+
+    def defect(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(reports, "note_facts", defect)
+    report(panel_redis, odd, FactsReport(facts=host_facts()))
+    report(panel_redis, agent, beat("n-1"))
+    assert take_all(collector, panel_redis, host).nonce == "n-1"
+    assert reasons() == ["ZeroDivisionError: a defect"]
 
 
 def hostile(host: Host, agent: Agent, number: int) -> str | bytes:
