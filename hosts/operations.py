@@ -11,26 +11,14 @@ from django.utils import timezone
 from audit.models import Outcome
 from audit.record import record
 from hosts.broker import nudge
-from hosts.enrolment import TOKEN_MINUTES, Enrolment, EnrolmentRefused, enrol, hash_of
+from hosts.enrolment import TOKEN_MINUTES, hash_of
 from hosts.models import EnrolmentToken, Host, HostStatus
 from hosts.public_key import fingerprint as fingerprint_of
 from hosts.public_key import in_groups, public_key_from_text
-from pages.refused import OperationRefused, refused
+from pages.refused import refused
 from team.models import User
 from team.permissions import check_may_change
 from virtnet.text import text
-
-__all__ = [
-    "Enrolment",
-    "EnrolmentRefused",
-    "OperationRefused",
-    "add_host",
-    "approve_host",
-    "enrol",
-    "fingerprint",
-    "new_token",
-    "revoke_host",
-]
 
 
 def add_host(name: str, *, by: User) -> tuple[Host, str]:

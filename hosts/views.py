@@ -19,7 +19,7 @@ from hosts.enrolment import TOKEN_MINUTES
 from hosts.fleet import fleet, totals
 from hosts.forms import HostForm
 from hosts.models import Host, HostStatus
-from pages.refused import say
+from pages.refused import OperationRefused, say
 from pages.requests import PanelRequest
 from team.permissions import check_may_change, check_may_look, may_change, visible
 from virtnet.surprises import surprises
@@ -98,7 +98,7 @@ def add_host(request: PanelRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             added, token = operations.add_host(form.cleaned_data["name"], by=user)
-        except operations.OperationRefused as refused:
+        except OperationRefused as refused:
             form.add_problems(refused.problems)
         else:
             return _show_command(request, added, token)
@@ -154,7 +154,7 @@ def approve(request: PanelRequest, name: str) -> HttpResponse:
         return redirect("enrolment", name=pending.name)
     try:
         operations.approve_host(pending, by=user)
-    except operations.OperationRefused as refused:
+    except OperationRefused as refused:
         say(request, refused)
         return redirect("enrolment", name=pending.name)
     messages.success(request, gettext("%(host)s is in service.") % {"host": pending.name})
@@ -169,7 +169,7 @@ def revoke(request: PanelRequest, name: str) -> HttpResponse:
     if request.method == "POST":
         try:
             operations.revoke_host(found, by=user)
-        except operations.OperationRefused as refused:
+        except OperationRefused as refused:
             say(request, refused)
         else:
             messages.success(request, gettext("%(host)s is revoked.") % {"host": found.name})

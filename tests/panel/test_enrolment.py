@@ -21,8 +21,8 @@ from hosts import operations
 from hosts.api import enrol_view
 from hosts.enrolment import hash_of
 from hosts.models import EnrolmentToken, Host, HostStatus
-from hosts.operations import OperationRefused
 from hosts.public_key import public_key_from_text
+from pages.refused import OperationRefused
 from team.models import User
 from tests.panel.conftest import use_environment
 from tests.panel.factories import Agent

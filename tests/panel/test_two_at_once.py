@@ -12,7 +12,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from hosts import operations as host_operations
-from hosts.enrolment import EnrolmentRefused
+from hosts.enrolment import Enrolment, EnrolmentRefused, enrol
 from hosts.models import Host, HostStatus
 from networks import operations
 from networks.models import Change, ChangeState, Network
@@ -63,8 +63,8 @@ def test_different_changes_all_get_their_own_number(host: Host, operator: User) 
 
 def test_one_token_makes_one_agent(operator: User) -> None:
     host, token = host_operations.add_host("new", by=operator)
-    got = at_once(lambda number: host_operations.enrol(token, Agent(host.pk).public_key, f"host-{number}"))
-    assert sum(isinstance(one, host_operations.Enrolment) for one in got) == 1
+    got = at_once(lambda number: enrol(token, Agent(host.pk).public_key, f"host-{number}"))
+    assert sum(isinstance(one, Enrolment) for one in got) == 1
     host.refresh_from_db()
     assert host.status == HostStatus.PENDING
 
@@ -77,11 +77,11 @@ def test_nobody_who_makes_another_token_meets_an_agent_that_uses_the_last_one(op
         def act(number: int, token: str = token) -> object:
             if number % 2:
                 return host_operations.new_token(host, by=operator)
-            return host_operations.enrol(token, Agent(host.pk).public_key, f"host-{number}")
+            return enrol(token, Agent(host.pk).public_key, f"host-{number}")
 
         got = at_once(act)
         assert sum(isinstance(one, str) for one in got) == PEOPLE // 2
-        assert sum(isinstance(one, host_operations.Enrolment) for one in got) <= 1
+        assert sum(isinstance(one, Enrolment) for one in got) <= 1
 
 
 def test_many_who_write_for_a_while_never_meet_a_locked_database(host: Host, operator: User) -> None:

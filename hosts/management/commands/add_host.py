@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosts.forms import HostForm
-from hosts.operations import OperationRefused, add_host
+from hosts.operations import add_host
+from pages.refused import OperationRefused
 from team.models import User
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosts.models import Host
-from hosts.operations import OperationRefused, approve_host, fingerprint
+from hosts.operations import approve_host, fingerprint
+from pages.refused import OperationRefused
 from team.models import User
 
 
