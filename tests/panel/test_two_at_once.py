@@ -19,7 +19,8 @@ from networks.models import Change, ChangeState, Network
 from networks.operations import OperationRefused
 from team.models import User
 from tests.panel.conftest import use_environment
-from tests.panel.factories import Agent, nat_spec
+from tests.panel.factories import Agent, make_host, nat_spec, web_guest
+from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.messages import Heartbeat
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,6 +60,14 @@ def test_one_name_is_given_once(host: Host, operator: User) -> None:
 def test_different_changes_all_get_their_own_number(host: Host, operator: User) -> None:
     at_once(lambda number: operations.define_network(host, nat_spec(f"n{number}", number=130 + number), by=operator))
     assert sorted(Change.objects.values_list("seq", flat=True)) == list(range(1, PEOPLE + 1))
+
+
+def test_one_mac_address_is_given_once_over_all_hosts(operator: User) -> None:
+    hosts = [make_host(f"kvm-{number}") for number in range(PEOPLE)]
+    card = InterfaceSpec(source=NetworkSource(network="default"), mac="52:54:00:77:00:01")
+    got = at_once(lambda number: operations.attach_interface(hosts[number], web_guest(), card, by=operator))
+    assert sum(isinstance(one, Change) for one in got) == 1
+    assert all(one.problems[0].field == "mac" for one in got if isinstance(one, OperationRefused))
 
 
 def test_one_token_makes_one_agent(operator: User) -> None:
