@@ -88,15 +88,14 @@ def test_vendored_files_are_those_that_were_published() -> None:
     assert found == listed
 
 
-def test_every_icon_that_a_template_names_is_in_the_sprite() -> None:
+def test_the_sprite_has_every_icon_that_a_template_names_and_no_other() -> None:
     sprite = set(re.findall(r'<symbol id="([^"]+)"', (BASE_DIR / "static/icons.svg").read_text()))
     named = {
         name
         for template in (BASE_DIR / "templates").rglob("*.html")
         for name in re.findall(r'{% icon "([^"]+)"', template.read_text())
     }
-    assert named
-    assert named <= sprite
+    assert named == sprite
 
 
 def test_a_sentence_is_formatted_once() -> None:
