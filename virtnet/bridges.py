@@ -12,8 +12,6 @@ from virtnet.refs import NetworkRef
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 
-TAPS = {"tun", "macvtap"}  # kinds of the guests' ends
-
 
 @dataclass(frozen=True)
 class Wiring:
