@@ -19,7 +19,7 @@ from lab.system_container import SystemContainer
 from tests.lab.person import seconds_until
 from tests.lab.pings import Pings
 from tests.lab.restarted import DEFINE, OWNERS, PORTS, REF, SPEC, STATIC, SUBNET, Restarted, on_the_bridge, started
-from virtnet.actions import DefineNetwork, UndefineNetwork
+from virtnet.actions import AnyAction, DefineNetwork, UndefineNetwork, UpdateNetwork
 from virtnet.modes.bridge import Bridge
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
@@ -112,12 +112,50 @@ if SOAK:
 
 if SOAK:
 
+    @pytest.mark.parametrize("owner", OWNERS)
+    def test_a_bridge_that_is_changed_survives_a_restart_as_it_was_changed(lan: Lab, owner: Owner) -> None:
+        machine = container(lan, owner, STATIC)
+        machine.second = True
+        with started(lan, machine) as host:
+            former, files = host.network(), host.files()
+            kept(host, DEFINE)
+            made, written = host.network(), host.files()
+            kept(host, UpdateNetwork(network=REF, spec=TWO))
+            host.machine.cut_power()
+            host.machine.boot()
+            host.await_address("br0")
+            assert host.machine.run(PORTS).split() == ["eth0", "eth1"]
+            host.machine.await_true(STP)
+            host.await_network(made)
+
+            kept(host, UpdateNetwork(network=REF, spec=SPEC))
+            assert (host.network(), host.files()) == (made, written)
+            assert host.machine.run(PORTS).split() == ["eth0"]
+            host.machine.reboot()
+            host.await_address("br0")
+            assert host.machine.run(PORTS).split() == ["eth0"]
+            host.machine.await_true(f"! ({STP})")
+
+            kept(host, UNDEFINE)
+            host.await_address("eth0")
+            assert (host.network(), host.files()) == (former, files)
+
+
+if SOAK:
+
     @pytest.mark.timeout(3600)
     @pytest.mark.parametrize("owner", OWNERS)
     def test_the_same_on_a_machine_with_a_kernel_of_its_own(lan: Lab, owner: Owner) -> None:
         image = disk_image.ensure(print)
         with started(lan, DiskMachine(lan, image, "emulated", owner, IPv4Interface(STATIC))) as host:
             survives_and_goes(host, owner)
+
+
+def kept(host: Restarted, action: AnyAction) -> None:
+    host.begin(action)
+    host.await_change()
+    host.keep()
+    host.await_end()
 
 
 def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> None:
