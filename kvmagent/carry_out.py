@@ -6,6 +6,7 @@ The worker and `kvmagent apply` both come through here.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,11 +16,13 @@ from kvmagent.guard_verbs import Confirmation
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt, LibvirtDown
 from virtnet.actions import AnyAction
+from virtnet.facts import HostFacts
 from virtnet.messages import Outcome, Step
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 
 LONGEST_XML = 200_000  # as OrderFinished takes it
+LIBVIRT_SECONDS, LOOK_SECONDS = 30.0, 0.5
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +47,14 @@ def carry_out(
     found: Callable[[str], None] = lambda before: None,
     before: str | None = None,
     confirmation: Confirmation | None = None,
+    patience: float = LIBVIRT_SECONDS,
 ) -> Finished:
     """Carry out `action`, telling each step to `note` as it happens. Never raises for what a host may do.
 
     `found` is told the XML of the object before anything is touched. `before` is what `found` was told by an earlier
     try that was interrupted: then this try first looks at what that one left, and finishes it. `confirmation`: who says
-    whether a change that may cut the host off stays; without one it never does.
+    whether a change that may cut the host off stays; without one it never does. `patience`: seconds that an interrupted
+    order waits for libvirtd, which may have gone down with the agent.
     """
     steps: list[Step] = []
 
@@ -61,13 +66,14 @@ def carry_out(
     unseen: Outcome = "failed" if interrupted else "refused"
     host = LinuxHost(libvirt, noted, confirmation)
     try:
-        facts = read_facts(libvirt)
-        if facts.libvirt_error is not None:
-            raise LibvirtDown(facts.libvirt_error)
+        facts = _facts(libvirt, patience if interrupted else 0)
         now = host.describe(action)
         problems = tuple(action.problems(facts))
     except (VerbFailed, LibvirtDown) as error:
-        return Finished(outcome=unseen, problems=(Problem(text=error.text),), before=before or "")
+        if interrupted:
+            host.take_up()
+            _undo(host)  # of libvirt's part nobody knows
+        return Finished(outcome=unseen, problems=(Problem(text=error.text),), before=before or "", steps=tuple(steps))
     except Exception as error:
         log.exception("%s could not be looked at", action.action)
         return Finished(outcome=unseen, error=_defect(error), before=before or "")
@@ -90,6 +96,16 @@ def carry_out(
     # What an interrupted try did is not on this host's undo stack; only a look tells whether all is as before.
     outcome = "undone" if undone and (not interrupted or after == before) else "failed"
     return Finished(outcome=outcome, error=why_not, before=_cut(before), after=_cut(after), steps=tuple(steps))
+
+
+def _facts(libvirt: Libvirt, patience: float) -> HostFacts:
+    """Raises LibvirtDown, after so many seconds."""
+    deadline = time.monotonic() + patience
+    while (facts := read_facts(libvirt)).libvirt_error is not None:
+        if time.monotonic() >= deadline:
+            raise LibvirtDown(facts.libvirt_error)
+        time.sleep(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic())))
+    return facts
 
 
 def _apply(action: AnyAction, host: LinuxHost) -> Text | None:

@@ -89,6 +89,13 @@ class GuardVerbs:
         former, _state, _ = arming.find()
         return former is not None and former.owner == self._confirmation.owner
 
+    def take_up(self) -> None:
+        """What an earlier try of this very change has armed is put back by an undo."""
+        former, state, _ = arming.find()
+        if former is not None and former.owner == self._confirmation.owner and former.of_this_boot:
+            self.armed, self._is_kept = former, state == "kept"
+            self._push(former)
+
     def also(self, step: Step) -> None:
         """One more step of the way back, before a verb changes what it restores; nothing where none is armed."""
         if self.armed is not None and not self._is_kept:

@@ -61,6 +61,11 @@ class LinuxHost:
         self._firewall = Firewall(settings.state() / "kvmpanel.nft")
         self._inbound = Firewall(settings.state() / "kvmpanel-guests.nft", family="bridge")
 
+    def take_up(self) -> None:
+        """What an interrupted try of this order has left of links and files is taken back by `undo`."""
+        self._guard.take_up()
+        self._persist.take_up_all()
+
     def undo(self) -> bool:
         """Take back what was done, the last first. True when all of it worked and the links are as they were."""
         undone = self._steps.undo()

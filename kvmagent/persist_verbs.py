@@ -35,6 +35,11 @@ class PersistVerbs:
         if record is not None and record.order == self._order:
             self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
 
+    def take_up_all(self) -> None:
+        """The same of every bridge that this order has written."""
+        for record in lasting.records():
+            self.take_up(record.bridge)
+
     def persist_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
         bridge = wanted.bridge
         verb = verbs.persist_bridge(bridge)

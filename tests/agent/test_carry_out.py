@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import threading
 from collections.abc import Iterator
 from ipaddress import IPv4Interface
-from uuid import uuid4
+from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 
+from kvmagent import arming, links, restore, snapshot
+from kvmagent.arming import Armed
 from kvmagent.carry_out import carry_out
+from kvmagent.guard import boot_clock
 from kvmagent.libvirt_connection import Libvirt
+from tests.agent.change import Says
 from tests.agent.enrolled_host import DEFAULT
 from virtnet.actions import DestroyNetwork, SetNetworkAutostart, StartNetwork, UndefineNetwork
 from virtnet.facts import HostFacts
@@ -90,6 +97,45 @@ def test_it_refuses_while_libvirt_cannot_be_reached() -> None:
     finished = carry_out(StartNetwork(network=DEFAULT), Libvirt("test:///no/such/file.xml"), lambda step: None)
     assert finished.outcome == "refused"
     assert "libvirt" in str(finished.problems[0].text)
+
+
+NODE = """<node><cpu><mhz>1</mhz><model>x</model><active>1</active><nodes>1</nodes><sockets>1</sockets><cores>1</cores>
+<threads>1</threads></cpu><memory>1000</memory>
+<network><name>late</name><uuid>11111111-2222-4333-8444-555555555555</uuid><ip address="10.3.3.1"/></network></node>"""
+LATE = NetworkRef(uuid=UUID("11111111-2222-4333-8444-555555555555"), name="late")
+
+
+def test_an_interrupted_order_waits_for_a_libvirtd_that_comes_back(tmp_path: Path) -> None:
+    file = tmp_path / "node.xml"
+    comes_back = threading.Timer(0.3, file.write_text, [NODE])
+    comes_back.start()
+    late = Libvirt(f"test://{file}")
+    try:
+        finished = carry_out(StartNetwork(network=LATE), late, lambda step: None, before="", patience=60)
+        assert finished.outcome == "applied"
+    finally:
+        comes_back.join()
+        late.close()
+
+
+@pytest.mark.usefixtures("own_network")
+def test_an_interrupted_order_whose_libvirtd_stays_away_puts_its_links_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KVMAGENT_STATE", str(tmp_path))
+    subprocess.run(["ip", "link", "add", "one0", "type", "veth", "peer", "name", "two0"], check=True)
+    before = snapshot.take()
+    arming.arm(Armed("the order", "panel", boot_clock() + 300, ("one0",), before, restore.plan(("one0",), before)))
+    subprocess.run(["ip", "link", "set", "one0", "mtu", "1300", "up"], check=True)
+    gone = Libvirt("test:///no/such/file.xml")
+    for owner, outcome, mtu in (("another order", "armed", 1300), ("the order", "restored", 1500)):
+        says = Says("never", owner)
+        finished = carry_out(StartNetwork(network=DEFAULT), gone, print, before="x", confirmation=says, patience=0)
+        assert finished.outcome == "failed"
+        assert "libvirt" in str(finished.problems[0].text)
+        assert arming.find()[1] == outcome
+        assert links.mtu("one0") == mtu
+    assert [step.outcome for step in finished.steps] == ["undone"]
 
 
 @pytest.mark.parametrize("defect", [False, True])
