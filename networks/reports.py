@@ -202,7 +202,7 @@ def _rejected(change: Change, said: OrderRejected) -> None:
     else:
         Change.objects.filter(pk=change.pk, state=ChangeState.SENT).update(error=sentence.model_dump(mode="json"))
         record_bad_report(change.host, f"refused what it was sent under the order {change.pk}: {said.reason}")
-    if said.reason == "too-old" and change.not_after < timezone.now():
+    if said.reason == "too-old" and change.is_open and change.not_after < timezone.now():
         # An agent that knew the order would have answered from its journal, so nothing is being done.
         expire(change)
 

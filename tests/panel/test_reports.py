@@ -262,6 +262,15 @@ def test_an_order_that_came_too_late_expires(host: Host, agent: Agent, change: C
     assert change.state == ChangeState.EXPIRED
 
 
+def test_a_change_that_has_ended_does_not_expire(host: Host, agent: Agent, change: Change) -> None:
+    record_report(host, agent.report(finished(change)))
+    Change.objects.update(not_after=timezone.now() - timedelta(seconds=1))
+    record_report(host, agent.report(OrderRejected(order=change.pk, reason="too-old")))
+    change.refresh_from_db()
+    assert change.state == ChangeState.APPLIED
+    assert not AuditEvent.objects.filter(outcome=Outcome.EXPIRED).exists()
+
+
 def test_a_heartbeat_brings_a_nonce_and_asks_for_facts_that_differ(host: Host, agent: Agent) -> None:
     record_report(host, agent.report(Heartbeat(nonce="n-2", facts_digest=host.facts_digest)))
     host.refresh_from_db()
