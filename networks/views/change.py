@@ -33,7 +33,7 @@ PAGE = 50
 @require_safe
 def change(request: PanelRequest, pk: UUID) -> HttpResponse:
     """The change with its steps; while it is open the part `#progress` fetches itself each second."""
-    found = _load(request.user, pk)
+    found, may = _load(request.user, pk), may_change(request.user)
     steps = found.read_steps()
     verbs = _plan(found) if not steps else []
     commands = [step.command for step in steps if step.outcome in {"done", "already-so"}] or [
@@ -53,10 +53,10 @@ def change(request: PanelRequest, pk: UUID) -> HttpResponse:
         "diff": diff(found.before, found.after),
         # One that was sent lies in the host's queue, as long as the host has not said that it came.
         "waits": found.state in (ChangeState.QUEUED, ChangeState.SENT) and found.host.is_silent,
-        "may_decide": may_change(request.user),
-        "may_cancel": may_change(request.user) and found.state == ChangeState.QUEUED and found.sends == 0,
-        "may_give_up": may_change(request.user) and found.may_be_given_up,
-        "may_retry": may_change(request.user) and found.state in operations.RETRIABLE,
+        "may_decide": may,
+        "may_cancel": may and found.state == ChangeState.QUEUED and found.sends == 0,
+        "may_give_up": may and found.may_be_given_up,
+        "may_retry": may and found.state in operations.RETRIABLE,
         "retries": found.retries.order_by("created_at"),
     }
     template = "networks/change.html#progress" if request.htmx else "networks/change.html"
