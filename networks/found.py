@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from pydantic import ValidationError
 
 from hosts.models import Host
-from networks.models import OPEN_STATES, Change, Guest, Network, VfMac, VmInterface
+from networks.models import OPEN_STATES, Change, ChangeState, Guest, Network, VfMac, VmInterface
 from virtnet.facts import HostFacts, NetworkFacts
 from virtnet.modes import spec_adapter
 from virtnet.vf_ledger import ledger
@@ -35,7 +36,8 @@ def note_networks(host: Host, facts: HostFacts) -> None:
     """Networks that are gone first, so that their names are free for the ones that were found."""
     found = _one_of_each(facts.networks)
     rows = list(Network.objects.filter(host=host, removed_at=None))
-    ours = set(Change.objects.filter(network__in=rows).values_list("network_id", flat=True))
+    # One whose definition failed is not taken away by anybody, though facts that were read meanwhile may have had it.
+    ours = set(Change.objects.filter(network__in=rows, state=ChangeState.APPLIED).values_list("network_id", flat=True))
     waited_for = set(
         Change.objects.filter(network__in=rows, state__in=OPEN_STATES).values_list("network_id", flat=True)
     )
@@ -81,7 +83,12 @@ def _note(row: Network, network: NetworkFacts | None) -> None:
 def _make(host: Host, network: NetworkFacts) -> None:
     about = {"mode": network.mode[:40], "spec": _spec_in(network), "facts": network.model_dump(mode="json")}
     # One that the panel asked for has libvirt's UUID for its own: it is back, or was made after its order had expired.
-    former = Network.objects.filter(pk=network.uuid, host=host, name=network.name).exclude(removed_at=None)
+    # Not one that was just undefined: these facts may have been read before that.
+    undefined = Change.objects.filter(
+        network=OuterRef("pk"), action__action="undefine-network", state=ChangeState.APPLIED
+    )
+    removed = Network.objects.filter(~Exists(undefined), host=host, name=network.name).exclude(removed_at=None)
+    former = removed.filter(pk=network.uuid)
     if not former.update(removed_at=None, **about):
         Network.objects.create(host=host, uuid=network.uuid, name=network.name, **about)
 

@@ -236,6 +236,30 @@ def test_an_undefined_network_is_removed(host: Host, agent: Agent, operator: Use
     assert Network.objects.get(name="lab").removed_at is not None
 
 
+def test_facts_that_were_read_before_a_network_was_undefined_do_not_bring_it_back_for_good(
+    host: Host, agent: Agent, operator: User
+) -> None:
+    change = operations.undefine_network(Network.objects.get(name="lab"), by=operator)
+    Change.objects.update(state=ChangeState.SENT, sends=1)
+    record_report(host, agent.report(finished(change)))
+    before, after = host_facts(), host_facts(networks=host_facts().networks[:1])
+    send_facts(host, agent, after)
+    send_facts(host, agent, before)
+    send_facts(host, agent, after)
+    assert not Network.objects.filter(name="lab", removed_at=None).exists()
+
+
+def test_a_definition_that_fails_leaves_no_row_though_facts_of_meanwhile_have_its_network(
+    host: Host, agent: Agent, change: Change
+) -> None:
+    assert change.network is not None
+    meanwhile = network_facts(nat_spec(), change.network.uuid, active=False)
+    send_facts(host, agent, host_facts(networks=(*host_facts().networks, meanwhile)))
+    record_report(host, agent.report(finished(change, "undone")))
+    send_facts(host, agent, host_facts())
+    assert not Network.objects.filter(name="office", removed_at=None).exists()
+
+
 def test_an_update_that_is_applied_becomes_the_network_s_spec(host: Host, agent: Agent, operator: User) -> None:
     leases = {"first_lease": IPv4Address("192.168.150.10"), "last_lease": IPv4Address("192.168.150.20")}
     wanted = lab_spec().model_copy(update=leases)
