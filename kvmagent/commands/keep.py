@@ -29,7 +29,11 @@ def run(_: argparse.Namespace) -> int:
 
 def one_waits() -> bool:
     """Whether a change waits; else it is said."""
-    armed, state, _ = arming.find()
+    try:
+        armed, state, _ = arming.find()
+    except PermissionError as error:
+        print(f"{error.filename} cannot be read. Run kvmagent as root.", file=sys.stderr)
+        return False
     if armed is not None and state == "armed":
         return True
     print(text("No change of this host waits for a confirmation."), file=sys.stderr)

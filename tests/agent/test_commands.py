@@ -1,6 +1,10 @@
 """kvmagent facts, plan and apply, on libvirt's test driver."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import pytest
 
 from kvmagent.__main__ import main
 from kvmagent.commands.action_file import EXAMPLE, read_action
+from tests.agent.cabled_host import needs_root
 from virtnet.facts import HostFacts
 from virtnet.messages import Step
 
@@ -139,3 +144,22 @@ def test_the_example_that_is_shown_then_is_an_action(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "/nonexistent.json"]) == 2
     assert "/nonexistent.json cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["keep", "undo"])
+def test_who_may_not_look_is_told_to_be_root(tmp_path: Path, command: str) -> None:
+    """The window is a minute: a traceback would cost half of it. Root without its rights is as good as anybody."""
+    needs_root()
+    (tmp_path / "guard").mkdir()
+    shutil.chown(tmp_path, "nobody")
+    tmp_path.chmod(0o700)
+    done = subprocess.run(
+        ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, "-m", "kvmagent", command],
+        env=os.environ | {"KVMAGENT_STATE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(" cannot be read. Run kvmagent as root.\n")
+    assert "Traceback" not in done.stderr
