@@ -12,14 +12,16 @@ from ipaddress import IPv4Network
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import Lasting, LinkConfiguration
-from virtnet.fields import ForeignName
+from virtnet.fields import ForeignName, MacAddress
 from virtnet.link_facts import AnyAddress, AnyInterface, Fact, Link, Route, Rule
 from virtnet.refs import DomainRef
 from virtnet.text import Text
+
+_mac: TypeAdapter[str] = TypeAdapter(MacAddress)
 
 
 class Lease(Fact):
@@ -95,6 +97,14 @@ class InterfaceFacts(Fact):
     addresses: tuple[InterfaceAddress, ...] = ()
     filter: ForeignName | None = None  # the network filter that it bears
     filter_parameters: tuple[tuple[ForeignName, ForeignName], ...] = ()  # the filter's variables with their values
+
+    @property
+    def has_a_mac(self) -> bool:
+        """Whether its MAC address is one that we would give a card: others are shown, and cannot be asked for."""
+        try:
+            return _mac.validate_python(self.mac) == self.mac
+        except ValidationError:
+            return False
 
 
 class InboundFacts(Fact):

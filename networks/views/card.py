@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
@@ -14,7 +14,7 @@ from networks.card_forms import PORT_LINES, FilterForm, InboundForm, filter_valu
 from networks.models import Change
 from networks.protection import protection
 from networks.views.asking import ask
-from networks.views.guest import find_guest, load_host
+from networks.views.guest import find_card, find_guest, load_host
 from pages.requests import PanelRequest
 from team.models import User
 from team.permissions import check_may_change
@@ -72,10 +72,7 @@ def _load(
     host = load_host(request.user, name)
     user = check_may_change(request.user)
     facts, guest = find_guest(host, uuid)
-    card = guest.card(mac)
-    if card is None:
-        raise Http404
-    return host, user, facts, guest, card
+    return host, user, facts, guest, find_card(guest, mac)
 
 
 def _context(host: Host, facts: HostFacts, guest: DomainFacts, card: InterfaceFacts) -> dict[str, object]:

@@ -95,9 +95,7 @@ def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> 
     host = load_host(request.user, name)
     user = check_may_change(request.user)
     facts, domain = find_guest(host, uuid)
-    card = next((card for card in domain.interfaces if card.mac == mac), None)
-    if card is None:
-        raise Http404
+    card = find_card(domain, mac)
     action = DetachInterface(domain=domain.ref, mac=mac)
     seen = preview(action, facts)
     problems = seen.problems
@@ -143,3 +141,10 @@ def find_guest(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
     if domain is None:
         raise Http404
     return facts, domain
+
+
+def find_card(domain: DomainFacts, mac: str) -> InterfaceFacts:
+    card = domain.card(mac)
+    if card is None or not card.has_a_mac:
+        raise Http404
+    return card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -140,6 +141,23 @@ def test_a_hostile_name_is_text_on_every_page(operator_client: Client, operator:
             assert not given.get("href", "").lower().startswith("javascript:"), address
         seen += name.splitlines()[0] in page.text
     assert seen >= 9
+
+
+@pytest.mark.parametrize("mac", [*PAYLOADS, "", "00:00:00:00:00:00", "52-54-00-00-00-01"])
+def test_a_card_whose_mac_address_is_none_is_shown_and_cannot_be_asked_for(operator_client: Client, mac: str) -> None:
+    facts = hostile_facts("eth0")
+    guest = facts.domains[0]
+    card = guest.interfaces[0].model_copy(update={"mac": mac})
+    changed = guest.model_copy(update={"interfaces": (card,)})
+    make_host("kvm1", facts=facts.model_copy(update={"domains": (changed,), "libvirt_error": None}))
+    page = f"/hosts/kvm1/guests/{GUEST}/"
+    for address in ("/hosts/kvm1/", page, f"{page}attach/", "/search/?q=eth0"):
+        assert operator_client.get(address).status_code == 200, address
+    for address in (
+        f"{page}detach/{quote(mac)}/",
+        *(f"{page}cards/{quote(mac)}/{one}/" for one in ("filter", "inbound")),
+    ):
+        assert operator_client.get(address).status_code == 404, address
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
