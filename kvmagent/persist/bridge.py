@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kvmagent import links, settings
 from kvmagent.bridge_mark import Mark
-from kvmagent.persist import configuration, files, networkmanager
+from kvmagent.persist import configuration, files, networkd, networkmanager
 from kvmagent.persist.configuration import MODULES, masked, masked_configuration
 from kvmagent.persist.owners import OwnerFailed
 from virtnet.configuration import FileChange, Lasting, LinkConfiguration, Owner
 from virtnet.persist import CannotLast, LastingBridge, edits, file_changes, rewritten
 from virtnet.text import text
+
+OF_NETWORKD = ("networkd", "netplan")
 
 
 class Record(BaseModel):
@@ -147,8 +149,10 @@ def hand_over(record: Record) -> None:
     """The owner knows of it now, not only at the next start. Raises OwnerFailed."""
     if record.former is not None and record.owner == "networkmanager":
         networkmanager.take_second(record.bridge, _second(record.former), _second(record))
-    else:
-        MODULES[record.owner].hand_over(record.bridge, record.uplink)
+        return
+    MODULES[record.owner].hand_over(record.bridge, record.uplink)
+    if record.owner in OF_NETWORKD:
+        networkd.hold()
 
 
 def revert(record: Record) -> None:
@@ -216,14 +220,21 @@ def left_alone(bridge: str) -> Iterator[None]:
 
 
 def let_go(bridge: str, port: str) -> None:
-    """Before a port leaves a bridge that stays: NetworkManager would have it join again. Raises OwnerFailed."""
+    """Before a port leaves a bridge that stays: its owner would have it join again. Raises OwnerFailed, OSError."""
     record = record_of(bridge)
-    if record is not None and record.owner == "networkmanager" and networkmanager.is_here():
+    if record is None or not MODULES[record.owner].is_here():
+        return
+    if record.owner == "networkmanager":
         networkmanager.let_go([port])
+    elif record.owner in OF_NETWORKD:
+        networkd.let_go(port)
 
 
 def hold(record: Record) -> None:
-    """After an undo: a bridge that was `left_alone`, and is there again, is its owner's again. Raises OwnerFailed."""
+    """After an undo: a bridge that was `left_alone`, or a port that was `let_go`, is its owner's again where it is
+    there. Raises OwnerFailed, OSError."""
+    if record.owner in OF_NETWORKD:
+        networkd.hold()
     if record.owner != "networkmanager" or not networkmanager.is_here() or links.kind(record.bridge) is None:
         return
     if networkmanager.hold([*_ports(record), record.bridge]):

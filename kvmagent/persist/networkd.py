@@ -5,6 +5,7 @@ The link's state file under /run is what `networkctl` itself reads.
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from kvmagent.persist import files
@@ -14,6 +15,8 @@ from virtnet.persist.networkd import FIRST
 
 UNIT = Path("/run/systemd/units/invocation:systemd-networkd.service")  # there while it runs
 RUN = Path("/run/systemd/netif")
+RUNTIME = Path("/run/systemd/network")
+FREE = "kvmpanel-free.conf"
 # Else networkd takes the addresses off a link whose file has changed before it puts them on again.
 KEEP = "[Network]\nKeepConfiguration=yes\n"
 
@@ -67,10 +70,27 @@ def take_back(bridge: str, uplink: LinkConfiguration, name: str = "") -> None:
     _reload(*names[:1])
 
 
+def let_go(link: str) -> None:
+    """Until `hold`, or the next start, networkd leaves the link alone: else it would have a port join again as soon as
+    it goes down. Raises OwnerFailed, OSError."""
+    name = Path(_variables(RUN / "links" / str(socket.if_nametoindex(link))).get("NETWORK_FILE", "")).name
+    if name:
+        files.write([FileChange(path=f"{RUNTIME}/{name}.d/{FREE}", after="[Link]\nUnmanaged=yes\n")])
+        ask(["networkctl", "reload"])
+
+
+def hold() -> bool:
+    """What was let go is networkd's again; whether there was any. Raises OwnerFailed, OSError."""
+    gone = list(RUNTIME.glob(f"*.network.d/{FREE}"))
+    files.write(FileChange(path=str(path)) for path in gone)
+    if gone:
+        ask(["networkctl", "reload"])
+    return bool(gone)
+
+
 def _reload(*names: str) -> None:
     """names: of the .network files that get a drop-in until the next start."""
-    keep = "/run/systemd/network/{}.d/kvmpanel-keep.conf"
-    files.write(FileChange(path=keep.format(name), after=KEEP) for name in names)
+    files.write(FileChange(path=f"{RUNTIME}/{name}.d/kvmpanel-keep.conf", after=KEEP) for name in names)
     ask(["networkctl", "reload"])
 
 

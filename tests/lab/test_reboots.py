@@ -121,12 +121,24 @@ if SOAK:
             kept(host, DEFINE)
             made, written = host.network(), host.files()
             kept(host, UpdateNetwork(network=REF, spec=TWO))
+            assert host.machine.run(PORTS).split() == ["eth0", "eth1"]
             host.machine.cut_power()
             host.machine.boot()
             host.await_address("br0")
             assert host.machine.run(PORTS).split() == ["eth0", "eth1"]
             host.machine.await_true(STP)
             host.await_network(made)
+
+            two = host.files()
+            host.begin(UpdateNetwork(network=REF, spec=SPEC))
+            host.await_change()
+            # Its owner does not have the second cable join again, which without STP would be a loop.
+            assert host.machine.run(PORTS).split() == ["eth0"]
+            host.machine.run("kvmagent undo")
+            host.await_end("undone.")
+            host.await_network(made)  # STP may prefer the second, which listens first
+            assert host.files() == two
+            assert host.machine.run(PORTS).split() == ["eth0", "eth1"]
 
             kept(host, UpdateNetwork(network=REF, spec=SPEC))
             assert (host.network(), host.files()) == (made, written)
