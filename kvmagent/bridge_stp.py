@@ -60,6 +60,7 @@ def set_stp(bridge: str, *, on: bool, forward_delay: float) -> None:
             for port in list(netlink.get_links(master=about["index"])):
                 if port.get_attr("IFLA_OPERSTATE") in CARRYING:  # the kernel takes it of no other
                     name = str(port.get_attr("IFLA_IFNAME"))
+                    claim(name)
                     ip("link", "set", "dev", name, "type", "bridge_slave", "state", BR_STATE_FORWARDING)
 
 
@@ -67,3 +68,13 @@ def set_priority(port: str, priority: int) -> None:
     """Of a port in its bridge; of two that lead to one place the lower forwards. Raises OSError, NetlinkError."""
     with IPRoute() as netlink:
         netlink.link("set", index=socket.if_nametoindex(port), kind="bridge_slave", priority=priority)
+
+
+def claim(port: str) -> None:
+    """The port forgets what it has heard of a better one of its own bridge, which may have left: else it would be
+    blocked until that is too old, 20 s. Raises OSError, NetlinkError."""
+    with IPRoute() as netlink:
+        (message,) = netlink.get_links(socket.if_nametoindex(port))
+    data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
+    for priority in (0, int(data.get_attr("IFLA_BRPORT_PRIORITY"))):
+        set_priority(port, priority)

@@ -236,12 +236,14 @@ class LinkVerbs:
     def _release(self, bridge: str, mark: Mark, name: str) -> None:
         """The second uplink, as it was found."""
         was_up = next(found.was_up for found in mark.uplinks if found.name == name)
-        verb = verbs.free(name, bridge, was_up=was_up)
+        verb = verbs.free(name, bridge, mark.uplink, was_up=was_up)
         with self._steps.doing(verb):
             tuned = bridge_settings.lines(bridge_settings.shown(name))
             self._push(verbs.set_master(name, bridge), lambda: self._join_again(bridge, name, tuned, is_second=True))
             lasting.let_go(bridge, name)
             if self._free(bridge, mark, name):
+                if mark.uplink is not None and links.master(mark.uplink) == bridge:
+                    bridge_stp.claim(mark.uplink)
                 self._steps.done(verb)
 
     def _push(self, back: Verb, run: Callable[[], bool]) -> None:

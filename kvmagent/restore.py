@@ -84,8 +84,12 @@ def _as_links(shown: list[dict[str, Any]]) -> list[str]:
 def _forwards(shown: dict[str, Any]) -> list[str]:
     """Of a port that a change of STP may have blocked: without STP it would forward only after a while. The kernel
     refuses it where STP is on."""
-    state = shown.get("linkinfo", {}).get("info_slave_data", {}).get("state")
-    return [f"link set dev {shown['ifname']} type bridge_slave state 3"] if state == "forwarding" else []
+    data = shown.get("linkinfo", {}).get("info_slave_data", {})
+    if data.get("state") != "forwarding":
+        return []
+    # Another priority, so that it forgets what it has heard of a port that has left: see bridge_stp.claim.
+    words = ("priority 0", f"priority {data['priority']}", "state 3")
+    return [f"link set dev {shown['ifname']} type bridge_slave {word}" for word in words]
 
 
 def _stp(bridge: str) -> list[str]:

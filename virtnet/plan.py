@@ -141,7 +141,7 @@ class RecordingHost:
             return
         former = found.made_with_second
         if former is not None and former != second:
-            self.verbs.append(verbs.free(former, bridge, was_up=former not in found.made_with_down))
+            self.verbs.append(verbs.free(former, bridge, found.made_with, was_up=former not in found.made_with_down))
 
     def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
         found = self._facts.link(bridge)

@@ -181,7 +181,8 @@ def set_stp(bridge: str, forward_delay: int) -> Verb:
     if not forward_delay:
         command = (
             f"ip link set {bridge} type bridge stp_state 0; ip link set {bridge} type bridge forward_delay 0; "
-            f"for port in /sys/class/net/{bridge}/brif/*; do bridge link set dev ${{port##*/}} state 3; done"
+            f"for port in $(ls /sys/class/net/{bridge}/brif); do bridge link set dev $port priority 0; "
+            "bridge link set dev $port priority 32; bridge link set dev $port state 3; done"
         )
         return Verb(text=text("Turn STP off for %(bridge)s.", bridge=bridge), command=command)
     return Verb(
@@ -216,12 +217,14 @@ def mark_bridge(bridge: str) -> Verb:
     )
 
 
-def free(link: str, bridge: str, *, was_up: bool = True) -> Verb:
-    """The link is as it was before it became a port."""
+def free(link: str, bridge: str, first: str | None, *, was_up: bool = True) -> Verb:
+    """The link is as it was before it became a port. first: the uplink that stays, and at once forgets that the other
+    was the better way."""
     down = "" if was_up else f"ip link set {link} down; "
+    claim = f"; bridge link set dev {first} priority 0; bridge link set dev {first} priority 32" if first else ""
     return Verb(
         text=text("Take %(link)s out of %(bridge)s.", link=link, bridge=bridge),
-        command=f"{down}sysctl -w net/ipv6/conf/{link}/disable_ipv6=0; ip link set {link} nomaster",
+        command=f"{down}sysctl -w net/ipv6/conf/{link}/disable_ipv6=0; ip link set {link} nomaster{claim}",
     )
 
 

@@ -60,6 +60,25 @@ def test_a_blocked_first_cable_forwards_at_once_when_the_second_goes_with_stp(ho
     assert ports(host) == {"eth0": FORWARDING}
 
 
+STAYS = [("--stp", "2")] if SOAK else []  # STP
+
+
+@pytest.mark.parametrize("wanted", [(), *STAYS])
+def test_a_first_cable_that_was_the_worse_one_forgets_it_when_the_second_goes(
+    host: CabledHost, wanted: tuple[str, ...]
+) -> None:
+    assert host.outcome("make", "--two") == "applied"
+    host.run(["ip", "link", "set", "eth1", "type", "bridge_slave", "priority", "1"])  # as after a host's start
+    wait_until(lambda: ports(host) == {"eth0": BLOCKING, "eth1": FORWARDING}, 30)
+    before = host.snapshot()
+    assert host.outcome("change", *wanted, "--verdict", "undo") == "undone"
+    assert host.differences(before) == []
+    wait_until(lambda: ports(host) == {"eth0": BLOCKING, "eth1": FORWARDING}, 30)
+    assert host.outcome("change", *wanted) == "applied"
+    wait_until(lambda: ports(host) == {"eth0": FORWARDING}, 12)  # far less than the 20 s until what it heard is too old
+    assert host.is_reached()
+
+
 def test_an_agent_that_was_killed_goes_on_with_the_change_in_the_same_window(host: CabledHost) -> None:
     assert host.outcome("make") == "applied"
     assert host.change("change", "--two", "--kill", "17", "--owner", "the order") == []  # the second cable is in

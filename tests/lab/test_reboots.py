@@ -111,8 +111,8 @@ if SOAK:
 
 
 if SOAK:
-
-    @pytest.mark.parametrize("owner", OWNERS)
+    # NetworkManager asks DHCP for an address on the second cable, which so is refused.
+    @pytest.mark.parametrize("owner", [owner for owner in OWNERS if owner != "networkmanager"])
     def test_a_bridge_that_is_changed_survives_a_restart_as_it_was_changed(lan: Lab, owner: Owner) -> None:
         machine = container(lan, owner, STATIC)
         machine.second = True
