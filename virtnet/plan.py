@@ -156,7 +156,9 @@ class RecordingHost:
         carried = moves.carried_on(self._facts, found)
         if carried and found.made_with is not None:
             lines = moves.out_of_bridge(carried, found.made_with, second=found.made_with_second)
-            self.verbs.append(verbs.move_out_of_bridge(bridge, found.made_with, lines))
+            lasting = self._facts.lasting_bridge(bridge)
+            owner = lasting.owner if lasting is not None else None
+            self.verbs.append(verbs.move_out_of_bridge(bridge, found.made_with, lines, owner))
         else:
             self.verbs.append(verbs.delete_bridge(bridge))
 

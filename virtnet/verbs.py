@@ -29,6 +29,7 @@ class Verb(BaseModel):
     text: Text
     command: str
     document: str = ""  # XML or nftables text that the command reads
+    left_out: Text | None = None  # what the host does beside, and the command does not say
 
 
 def define_network(network: NetworkRef, xml: str) -> Verb:
@@ -254,10 +255,27 @@ def move_into_bridge(link: str, bridge: str, lines: Sequence[str]) -> Verb:
         ),
         command=f"ip -force -batch {link}-to-{bridge}.ip; sysctl -w net/ipv6/conf/{link}/disable_ipv6=1",
         document=_text(lines),
+        left_out=text(
+            "Left out here: the bridge gets the settings of %(link)s (sysctl, IPv6 token), and meanwhile packets to "
+            "the host take a detour (the veth pair kvmpanel-detour), unless a second uplink joins or NetworkManager "
+            "runs.",
+            link=link,
+        ),
     )
 
 
-def move_out_of_bridge(bridge: str, link: str, lines: Sequence[str]) -> Verb:
+def move_out_of_bridge(bridge: str, link: str, lines: Sequence[str], owner: Owner | None = None) -> Verb:
+    """owner: in whose files the bridge is, if in any."""
+    left_out = text(
+        "Left out here: meanwhile packets to the host take a detour (the veth pair kvmpanel-detour), unless "
+        "NetworkManager runs."
+    )
+    if owner == "networkmanager":
+        left_out = text(
+            "Left out here: NetworkManager is told to let go of the links before, and to go on with %(link)s after "
+            "(nmcli device set, nmcli connection up).",
+            link=link,
+        )
     return Verb(
         text=text(
             "Take the bridge %(bridge)s away; %(link)s takes back its addresses, routes and neighbours.",
@@ -266,6 +284,7 @@ def move_out_of_bridge(bridge: str, link: str, lines: Sequence[str]) -> Verb:
         ),
         command=f"sysctl -w net/ipv6/conf/{link}/disable_ipv6=0; ip -force -batch {bridge}-to-{link}.ip",
         document=_text(lines),
+        left_out=left_out,
     )
 
 
@@ -287,6 +306,7 @@ def persist_bridge(bridge: str, owner: Owner | None = None, files: Sequence[File
         ),
         command=_told(owner),
         document="\n".join(f"# {one.path}\n{one.after}" for one in files if one.after is not None),
+        left_out=_brought_up(owner),
     )
 
 
@@ -296,7 +316,14 @@ def forget_bridge(bridge: str, owner: Owner | None = None) -> Verb:
         if owner is None
         else text("Take %(bridge)s out of this host's configuration (%(owner)s).", bridge=bridge, owner=OWNERS[owner]),
         command=_told(owner),
+        left_out=_brought_up(owner),
     )
+
+
+def _brought_up(owner: Owner | None) -> Text | None:
+    if owner != "networkmanager":
+        return None
+    return text("Left out here: NetworkManager brings its profiles up where they are not (nmcli connection up).")
 
 
 def _told(owner: Owner | None) -> str:

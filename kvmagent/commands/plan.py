@@ -49,6 +49,8 @@ def _print(action: AnyAction, verbs: Sequence[Verb], problems: Sequence[Problem]
     print(action.title())
     for number, verb in enumerate(verbs, start=1):
         print(f"\n{number}. {verb.text}\n   $ {verb.command}")
+        if verb.left_out is not None:
+            print(f"   {verb.left_out}")
         for line in verb.document.splitlines():
             print(f"   | {line}")
     if problems:

@@ -75,6 +75,7 @@ def test_the_form_says_what_may_cut_the_host_off_and_who_hangs_on_it(operator_cl
     )
     assert "The host puts itself back unless you keep the change within 60 s." in page.words
     assert "Way to the panel eth0 Default route eth0" in page.words
+    assert "Left out here: the bridge gets the settings of eth0" in page.words
     assert "+address 10.77.0.11/24 dev br0" in page.text
     assert "-route default via 10.77.0.1 dev eth0" in page.text
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface
 import pytest
 
 from tests.virtnet.samples import OFFICE, OTHER, host, host_with, link, office, said
-from virtnet.actions import UpdateNetwork
+from virtnet.actions import DefineNetwork, UndefineNetwork, UpdateNetwork
 from virtnet.configuration import ConfigurationFile, FileChange, Lasting, LinkConfiguration, Owner
 from virtnet.facts import HostFacts
 from virtnet.forecast import forecast
@@ -63,6 +63,17 @@ def test_the_second_cable_is_out_before_stp_goes() -> None:
     assert told[out].startswith("ip link set eth1 down")  # as it was found
     off = next(at for at, command in enumerate(told) if command.startswith("ip link set br1 type bridge stp_state 0"))
     assert out < off < told.index("kvmagent keep")
+
+
+def test_the_preview_says_what_its_commands_leave_out() -> None:
+    said = [str(verb.left_out) for verb in plan(DefineNetwork(network=OFFICE, spec=PLAIN), host()) if verb.left_out]
+    assert len(said) == 1
+    assert "the bridge gets the settings of eth0 (sysctl, IPv6 token)" in said[0]
+    assert "kvmpanel-detour" in said[0]
+    of_networkmanager = lasting("networkmanager", PLAIN, None)
+    told = [str(verb.left_out) for verb in plan(UndefineNetwork(network=OFFICE, spec=PLAIN), of_networkmanager)]
+    assert [one for one in told if "nmcli device set" in one]
+    assert [one for one in told if "brings its profiles up" in one]
 
 
 def test_without_a_change_of_the_bridge_no_guard_is_armed() -> None:
