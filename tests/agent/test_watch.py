@@ -53,6 +53,10 @@ def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def libvirt_test() -> Iterator[Libvirt]:
     libvirt = Libvirt("test:///default")
     yield libvirt
+    # All connections of a process to test:///default see the same networks, those of other tests too.
+    network = libvirt.connection().networkLookupByName("default")
+    if not network.isActive():
+        network.create()
     libvirt.close()
 
 
