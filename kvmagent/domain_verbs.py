@@ -58,15 +58,21 @@ class DomainVerbs:
                 return
             former = next(iter(halves.values()))
             verb = verbs.detach_interface(domain, mac, next(iter(former.values())).get("type", ""))
-            back = Verb(
-                text=text("Plug the card %(mac)s of %(domain)s back in.", mac=mac, domain=domain.name),
-                command=verb.command.replace("detach-interface", "attach-interface"),
-            )
-            self._steps.push(back, lambda: self._plug_back(domain, mac, halves))
-            # The running guest first: it may refuse, and then nothing has changed.
-            for half, cards in halves.items():
-                self._unplug(domain, mac, list(cards), half)
-            self._steps.done(verb)
+            self._unplug_all(verb, domain, mac, halves)
+
+    def detach_vf_of_pair(self, domain: DomainRef, mac: str) -> None:
+        verb = verbs.detach_vf_of_pair(domain, mac)
+        with self._steps.doing(verb):
+            halves = _halves(self._domain(domain), mac)
+            if "persistent" not in halves:
+                raise VerbFailed(text("%(guest)s has no pair %(mac)s.", guest=domain.name, mac=mac))
+            vf: dict[Teaming | None, dict[int, ET.Element]] = {
+                half: cards for half, cards in halves.items() if half == "transient"
+            }
+            if not vf:
+                self._steps.already_so(verb)
+                return
+            self._unplug_all(verb, domain, mac, vf)
 
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
         verb = verbs.set_filter(domain, mac, wanted)
@@ -105,6 +111,19 @@ class DomainVerbs:
             self._steps.push(back, lambda: self._keep(domain, former))
             self._keep(domain, dict.fromkeys(former, document))
             self._steps.done(verb)
+
+    def _unplug_all(
+        self, verb: Verb, domain: DomainRef, mac: str, halves: Mapping[Teaming | None, Mapping[int, ET.Element]]
+    ) -> None:
+        back = Verb(
+            text=text("Plug the card %(mac)s of %(domain)s back in.", mac=mac, domain=domain.name),
+            command=verb.command.replace("detach-", "attach-"),
+        )
+        self._steps.push(back, lambda: self._plug_back(domain, mac, halves))
+        # The running guest first: it may refuse, and then nothing has changed.
+        for half, cards in halves.items():
+            self._unplug(domain, mac, list(cards), half)
+        self._steps.done(verb)
 
     def _domain(self, domain: DomainRef) -> libvirt.virDomain:
         found = libvirt_domains.find(self._libvirt.connection(), domain)

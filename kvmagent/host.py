@@ -35,12 +35,15 @@ from virtnet.text import text
 from virtnet.verbs import Verb
 from virtnet.vf import VfAttributes
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
-from virtnet.vf_pair import AttachPair
+from virtnet.vf_pair import AttachPair, DetachVfOfPair
 
 __all__ = ["LinuxHost", "VerbFailed"]
 
 LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
 IN_MEMORY = text("The bridges of libvirt's test driver are not in this kernel.")
+
+
+ON_A_GUEST = (AttachInterface, AttachPair, DetachInterface, DetachVfOfPair, SetInterfaceFilter, SetInboundPolicy)
 
 
 class LinuxHost:
@@ -107,6 +110,9 @@ class LinuxHost:
 
     def detach_interface(self, domain: DomainRef, mac: str) -> None:
         self._domains.detach_interface(domain, mac)
+
+    def detach_vf_of_pair(self, domain: DomainRef, mac: str) -> None:
+        self._domains.detach_vf_of_pair(domain, mac)
 
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
         self._domains.set_filter(domain, mac, wanted)
@@ -249,7 +255,7 @@ class LinuxHost:
         if isinstance(action, SetNumvfs | SetVfAttributes):
             return described(action.pf)
         connection = self._libvirt.connection()
-        if isinstance(action, AttachInterface | AttachPair | DetachInterface | SetInterfaceFilter | SetInboundPolicy):
+        if isinstance(action, ON_A_GUEST):
             domain = libvirt_domains.find(connection, action.domain)
             return "" if domain is None else str(domain.XMLDesc(0))
         network = libvirt_networks.find(connection, action.network)

@@ -224,7 +224,7 @@ def detach_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -
     if affect != LIVE:
         domain.detachDeviceFlags(xml, affect)
         return
-    connection, address = domain.connect(), mac(card)
+    connection, address, half = domain.connect(), mac(card), teaming(card)
     alias = card.find("alias")
     answered, refused = threading.Event(), threading.Event()
 
@@ -249,7 +249,7 @@ def detach_device(domain: libvirt.virDomain, card: ET.Element, *, affect: int) -
     finally:
         for event in events:
             connection.domainEventDeregisterAny(event)
-    if refused.is_set() or card_of(domain, address, affect=LIVE) is not None:
+    if refused.is_set() or card_of(domain, address, affect=LIVE, half=half) is not None:
         raise StillPlugged
 
 

@@ -24,6 +24,9 @@ urlpatterns: list[URLPattern] = [
     path("hosts/<slug:name>/guests/<uuid:uuid>/", guest.guest, name="guest"),
     path("hosts/<slug:name>/guests/<uuid:uuid>/attach/", guest.attach_interface, name="attach_interface"),
     path("hosts/<slug:name>/guests/<uuid:uuid>/detach/<str:mac>/", guest.detach_interface, name="detach_interface"),
+    path(
+        "hosts/<slug:name>/guests/<uuid:uuid>/detach/<str:mac>/vf/", guest.detach_vf_of_pair, name="detach_vf_of_pair"
+    ),
     path("hosts/<slug:name>/guests/<uuid:uuid>/cards/<str:mac>/filter/", card.set_filter, name="set_filter"),
     path(
         "hosts/<slug:name>/guests/<uuid:uuid>/cards/<str:mac>/inbound/",

@@ -23,7 +23,7 @@ from virtnet.refs import DomainRef, NetworkRef
 from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import SpecError, Text, text
 from virtnet.vf_actions import SetNumvfs, SetVfAttributes
-from virtnet.vf_pair import AttachPair
+from virtnet.vf_pair import AttachPair, DetachVfOfPair
 
 
 class DefineNetwork(Action):
@@ -220,6 +220,7 @@ AnyAction = Annotated[
     | AttachInterface
     | DetachInterface
     | AttachPair
+    | DetachVfOfPair
     | SetNumvfs
     | SetVfAttributes
     | SetInterfaceFilter

@@ -36,7 +36,8 @@ class Host(Protocol):
 
     # libvirt domains
     def attach_interface(self, domain: DomainRef, interface: InterfaceSpec) -> None: ...
-    def detach_interface(self, domain: DomainRef, mac: str) -> None: ...
+    def detach_interface(self, domain: DomainRef, mac: str) -> None: ...  # of a pair both halves
+    def detach_vf_of_pair(self, domain: DomainRef, mac: str) -> None: ...  # the other half stays
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None: ...
 
     # what may come in to a card: kept with its guest, enforced by nftables; None does nothing where there is none

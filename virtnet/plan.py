@@ -78,6 +78,9 @@ class RecordingHost:
         self._freed += [card.source for card in cards if card.source and card.source_mode == "passthrough"]
         self.verbs.append(verbs.detach_interface(domain, mac, *[card.type for card in cards[:1]]))
 
+    def detach_vf_of_pair(self, domain: DomainRef, mac: str) -> None:
+        self.verbs.append(verbs.detach_vf_of_pair(domain, mac))
+
     def set_filter(self, domain: DomainRef, mac: str, wanted: CardFilter | None) -> None:
         self.verbs.append(verbs.set_filter(domain, mac, wanted))
 

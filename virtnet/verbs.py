@@ -94,6 +94,13 @@ def detach_interface(domain: DomainRef, mac: str, kind: str = "network") -> Verb
     )
 
 
+def detach_vf_of_pair(domain: DomainRef, mac: str) -> Verb:
+    return Verb(
+        text=text("Unplug the VF of the pair %(mac)s from %(domain)s.", mac=mac, domain=domain.name),
+        command=f"virsh detach-device {shlex.quote(domain.name)} vf.xml --persistent",
+    )
+
+
 def set_filter(domain: DomainRef, mac: str, wanted: CardFilter | None) -> Verb:
     if wanted is None:
         sentence = text("Take the network filter off the card %(mac)s of %(domain)s.", mac=mac, domain=domain.name)

@@ -83,6 +83,23 @@ class AttachPair(Action):
         host.attach_interface(self.domain, self.primary)
 
 
+class DetachVfOfPair(Action):
+    """The guest goes on over the virtio card. Both are a pair again with AttachPair."""
+
+    action: Literal["detach-vf-of-pair"] = "detach-vf-of-pair"
+    domain: DomainRef
+    mac: MacAddress
+
+    def title(self) -> Text:
+        return text("Unplug the VF of the pair %(mac)s from %(domain)s", mac=self.mac, domain=self.domain.name)
+
+    def problems(self, facts: HostFacts) -> list[Problem]:
+        return action_checks.guest_is_there(facts, self.domain)
+
+    def apply(self, host: Host) -> None:
+        host.detach_vf_of_pair(self.domain, self.mac)
+
+
 def _cannot_migrate(network: NetworkFacts | None) -> list[Problem]:
     if network is None or network.bridge is not None:
         return []

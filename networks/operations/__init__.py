@@ -9,6 +9,7 @@ from networks.operations.cards import (
     attach_interface,
     attach_pair,
     detach_interface,
+    detach_vf_of_pair,
     set_inbound_policy,
     set_interface_filter,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "define_network",
     "destroy_network",
     "detach_interface",
+    "detach_vf_of_pair",
     "free_mac",
     "give_up",
     "keep_change",

@@ -19,7 +19,7 @@ from virtnet.inbound import InboundPolicy
 from virtnet.interface import InterfaceSpec, NetworkSource
 from virtnet.text import text
 from virtnet.vf_card import HostdevSource
-from virtnet.vf_pair import AttachPair
+from virtnet.vf_pair import AttachPair, DetachVfOfPair
 
 mac_adapter: TypeAdapter[str] = TypeAdapter(MacAddress)
 
@@ -48,6 +48,14 @@ def detach_interface(host: Host, domain: DomainFacts, mac: str, *, by: User) -> 
     sources = [card.source for card in domain.interfaces if card.mac == action.mac and card.type == "network"]
     network = network_called(locked, sources[0] or "") if sources else None
     return request(locked, action, by=by, network=network, domain=domain)
+
+
+@transaction.atomic
+def detach_vf_of_pair(host: Host, domain: DomainFacts, mac: str, *, by: User) -> Change:
+    """Asks that of a pair only the VF is unplugged."""
+    locked = lock_host(host, by)
+    action = DetachVfOfPair(domain=domain.ref, mac=_checked_mac(mac))
+    return request(locked, action, by=by, network=None, domain=domain)
 
 
 @transaction.atomic

@@ -26,6 +26,8 @@ from team.permissions import check_may_change, may_change, visible
 from virtnet import direct
 from virtnet.actions import AttachInterface, DetachInterface
 from virtnet.facts import DomainFacts, HostFacts, InterfaceFacts
+from virtnet.interface import Teaming
+from virtnet.vf_pair import DetachVfOfPair
 
 SECTION = "hosts"
 
@@ -92,16 +94,27 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
 @require_http_methods(["GET", "HEAD", "POST"])
 def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpResponse:
     """Says what unplugging means, then asks for it."""
+    return _detach(request, name, uuid, mac, None)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def detach_vf_of_pair(request: PanelRequest, name: str, uuid: UUID, mac: str) -> HttpResponse:
+    """The same for the VF of a pair alone: the guest goes on over the virtio card."""
+    return _detach(request, name, uuid, mac, "transient")
+
+
+def _detach(request: PanelRequest, name: str, uuid: UUID, mac: str, half: Teaming | None) -> HttpResponse:
     host = load_host(request.user, name)
     user = check_may_change(request.user)
     facts, domain = find_guest(host, uuid)
-    card = find_card(domain, mac)
-    action = DetachInterface(domain=domain.ref, mac=mac)
+    card = find_card(domain, mac, half)
+    action = DetachVfOfPair(domain=domain.ref, mac=mac) if half else DetachInterface(domain=domain.ref, mac=mac)
+    operate = operations.detach_vf_of_pair if half else operations.detach_interface
     seen = preview(action, facts)
     problems = seen.problems
     if request.method == "POST":
         try:
-            return redirect("change", pk=operations.detach_interface(host, domain, mac, by=user).pk)
+            return redirect("change", pk=operate(host, domain, mac, by=user).pk)
         except operations.OperationRefused as refused:
             problems = list(refused.problems)
     context = {
@@ -112,6 +125,7 @@ def detach_interface(request: PanelRequest, name: str, uuid: UUID, mac: str) -> 
         "title": action.title(),
         "preview": seen,
         "problems": problems,
+        "other_half_stays": half is not None,
     }
     return render(request, "networks/detach.html", context)
 
@@ -143,8 +157,10 @@ def find_guest(host: Host, uuid: UUID) -> tuple[HostFacts, DomainFacts]:
     return facts, domain
 
 
-def find_card(domain: DomainFacts, mac: str) -> InterfaceFacts:
-    card = domain.card(mac)
+def find_card(domain: DomainFacts, mac: str, half: Teaming | None = None) -> InterfaceFacts:
+    """half: of a pair, whose two have one MAC address."""
+    halves = (card for card in domain.interfaces if (card.mac, card.teaming) == (mac, half))
+    card = domain.card(mac) if half is None else next(halves, None)
     if card is None or not card.has_a_mac:
         raise Http404
     return card

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import libvirt
 import pytest
 
 from kvmagent import domain_verbs, libvirt_domains
@@ -54,6 +55,31 @@ class FakeDomain:
 
     def types(self) -> dict[int, list[str]]:
         return {affect: [card.get("type", "") for card in cards] for affect, cards in self.cards.items()}
+
+
+class WillingDomain(FakeDomain):
+    """Lets go of a card at once, or says no; tells as libvirt does."""
+
+    lets_go = True
+
+    def connect(self) -> WillingDomain:
+        self.told: dict[int, Any] = {}
+        return self
+
+    def domainEventRegisterAny(self, _domain: object, event: int, callback: Any, _opaque: object) -> int:  # noqa: N802 (libvirt names it so)
+        self.told[event] = callback
+        return event
+
+    def domainEventDeregisterAny(self, event: int) -> None:  # noqa: N802 (libvirt names it so)
+        del self.told[event]
+
+    def detachDeviceFlags(self, xml: str, affect: int) -> None:  # noqa: N802 (libvirt names it so)
+        event = libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED
+        if self.lets_go:
+            self.detach(parse(xml), affect=affect)
+            event = libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED
+        alias = parse(xml).find("alias")
+        self.told[event](None, None, "" if alias is None else alias.get("name"), None)
 
 
 class Here:
@@ -131,6 +157,42 @@ def test_a_pair_is_unplugged_whole_the_vf_first_and_plugged_back_the_other_way(h
     alias = standby.find("alias")
     assert alias is not None
     assert alias.get("name") == "ua-525400123456"
+
+
+@pytest.mark.parametrize("half", [PAIR.standby, PAIR.primary], ids=["virtio", "VF"])
+def test_a_half_that_the_guest_has_let_go_of_is_gone_though_the_other_has_its_address(half: InterfaceSpec) -> None:
+    domain = WillingDomain(running=True)
+    for card in (PAIR.standby, PAIR.primary):
+        domain.attachDeviceFlags(card.libvirt_xml(), LIVE)
+    libvirt_domains.detach_device(domain, parse(half.libvirt_xml()), affect=LIVE)
+    assert len(domain.cards[LIVE]) == 1
+    domain.lets_go = False
+    with pytest.raises(libvirt_domains.StillPlugged):
+        libvirt_domains.detach_device(domain, domain.cards[LIVE][0], affect=LIVE)
+
+
+def test_of_a_pair_the_vf_alone_is_unplugged_and_plugged_in_again(here: Here) -> None:
+    here.verbs.attach_interface(WEB, PAIR.standby)
+    here.verbs.attach_interface(WEB, PAIR.primary)
+    again = Steps(here.told.append)
+    verbs = DomainVerbs(Libvirt("test:///default"), again)
+    verbs.detach_vf_of_pair(WEB, MAC)
+    assert here.domain.types() == wanted(here, ["network"], ["network"])
+    verbs.detach_vf_of_pair(WEB, MAC)
+    assert here.outcomes[-2:] == ["done", "already-so"]
+    assert again.undo()
+    assert here.domain.types() == wanted(here, ["network", "hostdev"], ["network", "hostdev"])
+    verbs.detach_vf_of_pair(WEB, MAC)
+    here.verbs.attach_interface(WEB, PAIR.standby)
+    here.verbs.attach_interface(WEB, PAIR.primary)
+    assert here.domain.types() == wanted(here, ["network", "hostdev"], ["network", "hostdev"])
+
+
+def test_a_card_on_its_own_has_no_vf_to_unplug_from_it(here: Here) -> None:
+    here.verbs.attach_interface(WEB, VF)
+    with pytest.raises(VerbFailed, match=f"web1 has no pair {MAC}"):
+        here.verbs.detach_vf_of_pair(WEB, MAC)
+    assert here.domain.types() == wanted(here, ["hostdev"], ["hostdev"])
 
 
 def test_the_undo_of_a_pair_takes_the_vf_and_then_the_virtio_card(here: Here) -> None:

@@ -293,6 +293,7 @@ OPERATIONS: dict[str, Operation] = {
         host, guest(host, DB_GUEST), InterfaceSpec(source=NetworkSource(network="lab"), mac=FREE_MAC), by=by
     ),
     "detach": lambda host, by: operations.detach_interface(host, guest(host, WEB_GUEST), WEB_MAC, by=by),
+    "detach vf": lambda host, by: operations.detach_vf_of_pair(host, guest(host, WEB_GUEST), WEB_MAC, by=by),
     "cancel": lambda host, by: operations.cancel_change(Change.objects.get(), by=by),
     "give up": lambda host, by: operations.give_up(Change.objects.get(), by=by),
     "retry": lambda host, by: operations.retry_change(Change.objects.get(), by=by),

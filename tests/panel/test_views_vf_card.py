@@ -11,14 +11,15 @@ from hosts.models import Host
 from networks import operations
 from networks.models import Change
 from team.models import User
-from tests.panel.factories import DB_GUEST, WEB_GUEST, host_facts, make_host, web_guest
+from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface
 from virtnet.facts import DomainFacts, HostFacts
 from virtnet.interface import InterfaceSpec
 from virtnet.link_facts import Link, Vf
+from virtnet.refs import DomainRef
 from virtnet.vf_card import HostdevSource
-from virtnet.vf_pair import AttachPair
+from virtnet.vf_pair import AttachPair, DetachVfOfPair
 
 GIVE = f"/hosts/kvm1/guests/{DB_GUEST}/vf/"
 FREE = "52:54:00:00:00:99"
@@ -109,6 +110,41 @@ def test_what_is_wrong_is_said_beside_its_field(
     assert sentence in Page(answer).words
     assert f'id="id_{field}_errors"' in answer.content.decode()
     assert not Change.objects.exists()
+
+
+def with_a_pair() -> HostFacts:
+    """The VF of the guest web is half of a pair."""
+    facts = with_vfs()
+    web, db = facts.domains
+    (vf,) = web.interfaces
+    standby = vf.model_copy(update={"type": "network", "source": "lab", "vf": None, "teaming": "persistent"})
+    halves = (standby, vf.model_copy(update={"teaming": "transient"}))
+    return facts.model_copy(update={"domains": (web.model_copy(update={"interfaces": halves}), db)})
+
+
+def test_of_a_pair_the_vf_alone_is_unplugged(operator_client: Client) -> None:
+    make_host("kvm1", facts=with_a_pair())
+    guest = f"/hosts/kvm1/guests/{WEB_GUEST}/"
+    unplug = f"{guest}detach/{WEB_MAC}/vf/"
+    shown = Page(operator_client.get(guest))
+    assert "VF of a pair" in shown.words
+    assert "virtio card of a pair" in shown.words
+    assert unplug in shown.links
+    assert f"{guest}detach/{WEB_MAC}/" in shown.links
+    # Whoever wants another number of VFs finds the way that leaves the guest its network.
+    assert unplug in Page(operator_client.get("/hosts/kvm1/sriov/ens1f0/numvfs/")).links
+    page = Page(operator_client.get(unplug))
+    assert "The guest goes on over the virtio card." in page.words
+    assert "The guest loses this connection at once." not in page.words
+    operator_client.post(unplug)
+    assert Change.objects.get().read_action() == DetachVfOfPair(
+        domain=DomainRef(uuid=WEB_GUEST, name="web"), mac=WEB_MAC
+    )
+
+
+def test_a_card_on_its_own_has_no_such_page(operator_client: Client, host: Host) -> None:
+    unplug = f"/hosts/kvm1/guests/{WEB_GUEST}/detach/{WEB_MAC}/vf/"
+    assert operator_client.get(unplug).status_code == 404
 
 
 def test_a_host_that_lacks_something_says_so_before(operator_client: Client) -> None:

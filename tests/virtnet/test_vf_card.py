@@ -27,6 +27,7 @@ from virtnet.facts import HostFacts, InterfaceFacts, NetworkFacts, Versions
 from virtnet.interface import InterfaceSpec
 from virtnet.plan import plan
 from virtnet.vf_card import HostdevSource
+from virtnet.vf_pair import DetachVfOfPair
 
 GIVE = AttachInterface(domain=WEB, interface=InterfaceSpec(source=HostdevSource(vf="0000:01:10.2"), mac=MAC))
 
@@ -135,7 +136,7 @@ def test_a_pair_that_is_there_is_not_in_its_own_way() -> None:
     assert PAIR.problems(facts(networks=(OFFICE,), domains=(mine,))) == []
 
 
-@pytest.mark.parametrize("action", [GIVE, PAIR], ids=lambda action: action.action)
+@pytest.mark.parametrize("action", [GIVE, PAIR, DetachVfOfPair(domain=WEB, mac=MAC)], ids=lambda action: action.action)
 def test_both_cross_the_wire(action: AnyAction) -> None:
     adapter: TypeAdapter[AnyAction] = TypeAdapter(AnyAction)
     assert adapter.validate_json(action.model_dump_json()) == action
