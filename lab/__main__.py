@@ -98,6 +98,7 @@ def _fetch(_: argparse.Namespace) -> int:
         print(f"{time.monotonic() - started:5.1f} s  {part}", flush=True)
 
     guest_image.ensure(tell)
+    guest_image.with_vf_driver(tell)
     disk_image.ensure(tell)
     sriov_machine.qemu(tell)
     tell("all is there")

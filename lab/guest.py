@@ -101,11 +101,7 @@ class LabGuest:
     def domain_xml(self, image: GuestImage) -> str:
         """The persistent domain, without a card."""
         domain = bare_domain(self.name, self.uuid, image, MEMORY_MIB, self.console_log)
-        shell = ET.Element("serial", type="unix")
-        ET.SubElement(shell, "source", mode="bind", path=str(self._socket))
-        ET.SubElement(shell, "target", port="1")
-        devices = domain[-1]
-        devices.append(shell)
+        domain[-1].append(shell(self._socket))
         return ET.tostring(domain, encoding="unicode")
 
     @property
@@ -121,10 +117,12 @@ class LabGuest:
             ) from error
 
 
-def bare_domain(name: str, identity: uuid.UUID, image: GuestImage, memory: int, console_log: Path) -> ET.Element:
+def bare_domain(
+    name: str, identity: uuid.UUID, image: GuestImage, memory: int, console_log: Path, machine: str = "pc"
+) -> ET.Element:
     """A domain with a console and nothing else; <devices> comes last. memory: MiB.
 
-    Machine `pc`: cards can be plugged in without spare PCIe ports.
+    machine: into a `pc` cards can be plugged without spare PCIe ports.
     """
     domain = ET.Element("domain", type="qemu")
     ET.SubElement(domain, "name").text = name
@@ -132,7 +130,7 @@ def bare_domain(name: str, identity: uuid.UUID, image: GuestImage, memory: int, 
     ET.SubElement(domain, "memory", unit="MiB").text = str(memory)
     ET.SubElement(domain, "vcpu").text = "1"
     system = ET.SubElement(domain, "os")
-    ET.SubElement(system, "type", arch="x86_64", machine="pc").text = "hvm"
+    ET.SubElement(system, "type", arch="x86_64", machine=machine).text = "hvm"
     ET.SubElement(system, "kernel").text = str(image.kernel)
     ET.SubElement(system, "initrd").text = str(image.initrd)
     ET.SubElement(system, "cmdline").text = f"{KERNEL_ARGUMENTS} guest.name={name}"
@@ -144,3 +142,11 @@ def bare_domain(name: str, identity: uuid.UUID, image: GuestImage, memory: int, 
     ET.SubElement(console, "target", port="0")
     ET.SubElement(devices, "memballoon", model="none")
     return domain
+
+
+def shell(socket: Path) -> ET.Element:
+    """The second serial line, behind which a guest's shell answers: see lab/serial_line.py."""
+    line = ET.Element("serial", type="unix")
+    ET.SubElement(line, "source", mode="bind", path=str(socket))
+    ET.SubElement(line, "target", port="1")
+    return line

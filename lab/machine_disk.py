@@ -109,6 +109,7 @@ def _files(identity: Identity) -> dict[str, str]:
         "/etc/libvirt/qemu.conf": libvirtd.QEMU_CONF,
         "/etc/machine-id": f"{identity.machine_id}\n",
         "/etc/modprobe.d/lab.conf": MODPROBE,
+        "/etc/modules-load.d/lab.conf": "tun\n",  # for /dev/net/tun, else kmod-static-nodes' work
         "/etc/resolv.conf": f"nameserver {identity.resolver}\n",
         "/etc/systemd/network/10-eth0.network": (
             f"[Match]\nName=eth0\n\n[Network]\nAddress={identity.address}\nGateway={identity.gateway}\n"

@@ -3,11 +3,14 @@
 The guest's `serve` loop holds the line raw and without echo; the kernel and the console have the first line, so nothing
 is mixed in. One request is one line, `TOKEN SECONDS BASE64(command)`; the answer is `TOKEN begin`, the output in base64
 lines, `TOKEN end STATUS`. Other tokens, such as the rest of an answer that nobody waited for, are passed over.
+
+As a program, `serial_line.py SOCKET SECONDS COMMAND`: where the socket is on another machine. Standard library only.
 """
 
 import base64
 import secrets
 import socket
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -93,3 +96,15 @@ class SerialLine:
             self._received += part
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace").strip("\r")
+
+
+def main() -> int:
+    path, seconds, command = sys.argv[1:]
+    with SerialLine.connect(Path(path)) as line:
+        status, output = line.run(command, float(seconds))
+    sys.stdout.write(output)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

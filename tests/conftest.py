@@ -10,10 +10,9 @@ from lab import LabError, prerequisites
 TESTS = Path(__file__).parent
 # Each goes to one worker as a whole (--dist loadfile), so those that take minutes begin, and all workers end together.
 LONGEST_FIRST = (
-    "lab/test_sriov_machine.py",
+    "lab/test_sriov_from_the_page.py",
     "lab/test_power_cuts.py",
     "lab/test_agent_on_a_host.py",
-    "lab/test_sriov_from_the_page.py",
     "lab/test_chaos.py",
     "lab/test_reboots.py",
     "lab/test_macvtap_on_a_host.py",

@@ -32,14 +32,28 @@ class Person:
     def set_vf(self, host: LabMachine, pf: str, vf: int, **attributes: str) -> UUID:
         return self._ask(f"/hosts/{host.name}/sriov/{pf}/vfs/{vf}/", attributes)
 
-    def make_pool(self, host: LabMachine, name: str, pf: str, numvfs: int) -> UUID:
-        """A network that hands out the VFs of a PF."""
-        fields = {"name": name, "pf": pf, "numvfs": str(numvfs)}
+    def make_pool(self, host: LabMachine, name: str, pf: str, numvfs: int, vf: str) -> UUID:
+        """A network that hands out one VF of a PF. vf: its PCI address."""
+        fields = {"name": name, "pf": pf, "numvfs": str(numvfs), "vfs": vf}
         return self._ask(f"/hosts/{host.name}/networks/new/sriov/", fields)
+
+    def make_passthrough(self, host: LabMachine, name: str, link: str) -> UUID:
+        """A network that gives one guest a whole link, by macvtap."""
+        fields = {"name": name, "uplink": link, "source_mode": "passthrough"}
+        return self._ask(f"/hosts/{host.name}/networks/new/macvtap/", fields)
 
     def plug_in(self, host: LabMachine, guest: UUID, network: str, mac: str) -> UUID:
         fields = {"source": f"network:{network}", "model": "virtio", "mac": mac}
         return self._ask(f"/hosts/{host.name}/guests/{guest}/attach/", fields)
+
+    def pair(self, host: LabMachine, guest: UUID, vf: str, network: str, mac: str) -> UUID:
+        """A VF by its PCI address, and a virtio card, with one MAC address."""
+        fields = {"vf": vf, "vlan": "", "network": network, "mac": mac}
+        return self._ask(f"/hosts/{host.name}/guests/{guest}/vf/", fields)
+
+    def unplug_the_vf(self, host: LabMachine, guest: UUID, mac: str) -> UUID:
+        """Of a pair; its other half stays."""
+        return self._ask(f"/hosts/{host.name}/guests/{guest}/detach/{mac}/vf/")
 
     def make_network(self, host: LabHost, name: str) -> UUID:
         """A host-only network with a bridge and a subnet that no other has. The change; FormRefused when refused."""
@@ -52,7 +66,7 @@ class Person:
         }
         return self._ask(path, fields)
 
-    def make_bridge(self, host: LabHost, name: str, bridge: str, uplink: str) -> UUID:
+    def make_bridge(self, host: LabMachine, name: str, bridge: str, uplink: str) -> UUID:
         """A network on a new bridge that lasts until the host's next start. The change; FormRefused when refused."""
         return self._ask(f"/hosts/{host.name}/networks/new/bridge/", {"name": name, "bridge": bridge, "uplink": uplink})
 

@@ -1,6 +1,7 @@
 """SR-IOV from the page to a guest and back, with the kernel's own drivers of a real card (an Intel 82576, emulated).
 
-One story: the panel reaches the machine over the LAN, and the card's PF carries that LAN. Each time is printed.
+One story: the panel reaches the machine over the LAN, and the card's PF carries that LAN. The guest has the driver of
+the card's VFs. Each time is printed; what the emulated processors take long for happens beside something else.
 """
 
 from __future__ import annotations
@@ -8,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 from uuid import UUID
 
@@ -18,17 +20,27 @@ import pytest
 
 from lab import Lab
 from lab.browser import FormRefused
+from lab.host import FREE_UPLINK, LAN_BRIDGE
+from lab.machine import LabMachine
 from lab.machine_guest import MachineGuest
 from lab.panel import LabPanel
 from lab.sriov_machine import SriovMachine
 from tests.lab.person import Person, seconds_until
+from tests.lab.pings import pings
 from tests.lab.product import last_lines
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
-PF, POOL = "eth0", "fast"
-GUEST_MAC = "52:54:00:00:00:41"
-MAC, VLAN = "52:54:00:00:00:42", 42
+PF, VFS = "eth0", 4
+# A network hands out VF 0; VF 1 is a macvtap's; VF 2 is half of a pair; VF 3 has its MAC address and VLAN.
+ADDRESSES = tuple(f"0000:01:10.{2 * index}" for index in range(VFS))  # as an 82576 lays them out
+POOL, PASSTHROUGH, LAN = "fast", "own", "lan"
+POOL_MAC, PASSTHROUGH_MAC, PAIR_MAC = (f"52:54:00:00:00:{number}" for number in (40, 41, 42))
+MAC, VLAN = "52:54:00:00:00:43", 42
+BRIDGE = "br1"
+# A guest answers by default on each card for the addresses of all.
+ANSWER_BY_CARD = "cd /proc/sys/net/ipv4/conf/all && echo 1 >arp_ignore && echo 2 >arp_announce"
+PING_OVER = "for lease in $(grep -l ^{address}/ /run/lease.*); do ping -c1 -W2 -I ${{lease##*.}} {whom}; done"
 SLOW = 300.0  # an emulated machine that has to share its processors; ten times what is measured on quiet ones
 
 
@@ -39,14 +51,13 @@ class Story:
     lab: Lab
     panel: LabPanel
     machine: SriovMachine
-    begun: float = field(default_factory=time.monotonic)
+    tell: Callable[[str], None]  # prints it with the time
 
     def __post_init__(self) -> None:
         self.person = Person(self.panel)
         self.page = f"/hosts/{self.machine.name}/"
-
-    def tell(self, what: str) -> None:
-        print(f"{time.monotonic() - self.begun:5.0f} s  {what}", flush=True)
+        self.ledger = f"{self.page}sriov/"
+        self.guest = MachineGuest(self.machine, "web1")
 
     def apply(self, change: UUID) -> None:
         """Wait until a change has been made."""
@@ -57,28 +68,68 @@ class Story:
     def await_page(self, path: str, sentence: str) -> None:
         seconds_until(lambda: self.person.sees(path, sentence), SLOW, lambda: f"{path} does not say: {sentence}")
 
+    def await_running(self, network: str) -> None:
+        """Until the panel knows of it; its facts may be of the moment before it was started."""
+        page = f"/networks/{self.person.network_id(self.machine, network)}/"
+        self.await_page(page, f"{page}stop/")
+
     def kernels_vfs(self) -> list[dict[str, Any]]:
         """What `ip link` says of the PF's VFs."""
         (pf,) = json.loads(self.machine.run(["ip", "-j", "link", "show", PF]).stdout)
         found: list[dict[str, Any]] = pf.get("vfinfo_list", [])
         return [{**vf, "mac": vf.get("address", vf.get("mac"))} for vf in found]
 
+    def link_of(self, vf: int) -> str:
+        """The VF's link, while the machine's own driver has it."""
+        return self.machine.run(["ls", f"/sys/bus/pci/devices/{ADDRESSES[vf]}/net"]).stdout.strip()
+
+    def lease(self, mac: str) -> IPv4Address | None:
+        """What the LAN's server gave to this MAC address."""
+        leases = self.lab.lan.state_dir / "leases"
+        given = [line.split() for line in leases.read_text().splitlines()] if leases.exists() else []
+        return next((IPv4Address(words[2]) for words in given if words[1] == mac), None)
+
+    def await_packets(self, mac: str) -> IPv4Address:
+        """Until the card of this MAC address has a lease, and pings pass over it both ways; its address."""
+        seconds_until(lambda: self.lease(mac) is not None, SLOW, lambda: f"{mac} has no lease")
+        address = self.lease(mac)
+        assert address is not None
+        self.await_ping(address, self.lab.client)
+        seconds_until(lambda: pings(self.lab.client, address), SLOW, lambda: f"{mac} does not answer at {address}")
+        return address
+
+    def await_ping(self, address: IPv4Address, whom: LabMachine) -> None:
+        """Until somebody answers a ping of the guest's card with this address."""
+        seconds_until(lambda: self.guest_pings(address, whom), SLOW, lambda: f"{address} does not reach {whom.name}")
+
+    def guest_pings(self, address: IPv4Address, whom: LabMachine) -> bool:
+        """Whether somebody answers one ping of the guest's card with this address."""
+        return " bytes from " in self.guest.run(PING_OVER.format(address=address, whom=whom.address)).stdout
+
+    def ports_of(self, mac: str) -> list[str]:
+        """By which cable of the machine the LAN's switch last heard it."""
+        table = json.loads(self.lab.lan.run(["bridge", "-j", "fdb", "show", "br", LAN_BRIDGE]).stdout)
+        return [entry["ifname"] for entry in table if entry["mac"] == mac]
+
 
 @pytest.fixture(scope="module")
 def story() -> Iterator[Story]:
     begun = time.monotonic()
+
+    def tell(part: str) -> None:
+        print(f"{time.monotonic() - begun:5.0f} s  {part}", flush=True)
+
     with Lab(prefix=f"v{os.getpid()}", hosts=0) as lab:
-        panel, machine = LabPanel(lab, postgres=True), SriovMachine(lab)
+        panel, machine = LabPanel(lab, postgres=True), SriovMachine(lab, progress=tell)
         try:
             with ThreadPoolExecutor() as both:
                 for waited in [both.submit(panel.up), both.submit(machine.up)]:
                     waited.result()
-            story = Story(lab, panel, machine, begun)
+            story = Story(lab, panel, machine, tell)
             story.tell("the machine and the panel are up")
             panel.introduce(machine, timeout=SLOW)
             story.tell("enrolled and approved")
-            units = ("kvmpanel-firewall", "kvmpanel-vfs", "kvmagent")
-            machine.run(["systemctl", "enable", "--now", *units], timeout=SLOW)
+            machine.run(["systemctl", "enable", "--now", "kvmpanel-vfs", "kvmagent"], timeout=SLOW)
             panel.wait_for_facts(machine, timeout=SLOW)
             story.tell("the agent runs and has told its facts")
             yield story
@@ -91,48 +142,172 @@ def story() -> Iterator[Story]:
             machine.down()
 
 
-def test_vfs_made_from_the_page_are_a_guests_while_it_runs_and_as_new_afterwards(story: Story) -> None:
+def test_vfs_made_from_the_page_are_a_guests_also_after_a_restart_and_as_new_when_it_is_off(story: Story) -> None:
+    make_the_vfs(story)
+    give_them_to_the_guest(story)
+    story.machine.reboot()
+    story.tell("the machine was restarted")
+    all_is_back(story)
+    another_number_is_refused(story)
+    make_the_other_network(story)
+    packets_pass(story)
+    a_pair_goes_on_without_its_vf(story)
+    let_go_it_is_as_new(story)
+
+
+def make_the_vfs(story: Story) -> None:
     person, machine = story.person, story.machine
-    guest = MachineGuest(machine, "web1")
-    guest.define()
-    machine.run(["modprobe", "vfio-pci"])  # as `kvmagent doctor` says: libvirt loads nothing by itself
-
+    # As `kvmagent doctor` says: libvirt loads nothing by itself.
+    machine.run(["sh", "-c", "modprobe vfio-pci; echo vfio-pci >/etc/modules-load.d/vfio.conf"])
     # The PF carries the way to the panel: guarded, and confirmed by the panel itself over a new connection.
-    story.apply(person.set_numvfs(machine, PF, 2))
-    assert len(story.kernels_vfs()) == 2
-    story.tell("two VFs, made from the page")
-    story.await_page(f"{story.page}sriov/", "2 of 7 VFs")
+    story.apply(person.set_numvfs(machine, PF, VFS))
+    assert len(story.kernels_vfs()) == VFS
+    story.tell("VFs, made from the page")
+    story.await_page(story.ledger, f"{VFS} of 7 VFs")
+    story.apply(person.set_vf(machine, PF, 3, mac=MAC, vlan=str(VLAN)))
+    assert_attributes(story)
+    story.await_page(story.ledger, MAC)
+    story.tell("VF 3 has its MAC address and VLAN")
 
-    story.apply(person.set_vf(machine, PF, 1, mac=MAC, vlan=str(VLAN)))
-    vf = story.kernels_vfs()[1]
-    assert (vf["mac"], vf["vlan_list"][0]["vlan"]) == (MAC, VLAN)
-    story.tell("VF 1 has its MAC address and VLAN")
 
-    story.await_page(f"{story.page}sriov/", MAC)
-    story.apply(person.make_pool(machine, POOL, PF, 2))
-    pool = f"/networks/{person.network_id(machine, POOL)}/"
-    story.await_page(pool, f"{pool}stop/")  # the facts may be of the moment before it was started
-    story.tell("the pool is there")
-    story.apply(person.plug_in(machine, guest.uuid, POOL, GUEST_MAC))
+def give_them_to_the_guest(story: Story) -> None:
+    person, machine, guest = story.person, story.machine, story.guest
+    guest.define()
+    made = [
+        person.make_pool(machine, POOL, PF, VFS, ADDRESSES[0]),
+        person.make_passthrough(machine, PASSTHROUGH, story.link_of(1)),
+    ]
+    for change in made:
+        story.apply(change)
+    for network in (POOL, PASSTHROUGH):
+        story.await_running(network)
+    story.tell("a network hands out VF 0, another gives a guest VF 1 by macvtap")
+    cards = ((POOL, POOL_MAC), (PASSTHROUGH, PASSTHROUGH_MAC))
+    for change in [person.plug_in(machine, guest.uuid, network, mac) for network, mac in cards]:
+        story.apply(change)
     guest.start()
-    story.tell("the guest is started, with a VF of the pool")
-    assert story.kernels_vfs()[0]["mac"] == GUEST_MAC
-    story.await_page(f"{story.page}sriov/", guest.name)
-    with pytest.raises(FormRefused, match=rf"Guests own VFs of {PF}.*{guest.name} \(VF 0\)"):
-        person.set_numvfs(machine, PF, 4)
-    assert len(story.kernels_vfs()) == 2
+    assert_it_owns_the_vfs(story)
+    story.tell("the guest is started, with both VFs")
+
+
+def all_is_back(story: Story) -> None:
+    machine = story.machine
+    assert len(story.kernels_vfs()) == VFS
+    assert_attributes(story)
+    assert 0 < ended(machine, "kvmpanel-vfs.service") < started(machine, "libvirtd.service")
+    unmanaged = {name for name, state in networkds_links(machine).items() if state == "unmanaged"}
+    assert {story.link_of(vf) for vf in (1, 2, 3)} <= unmanaged
+    # The guest starts with the machine, once libvirtd has started its networks.
+    seconds_until(lambda: "running" in story.guest.virsh("domstate", story.guest.name), SLOW, every=1)
+    assert_it_owns_the_vfs(story)
+    # On the link that the guest owns the host is as silent as before the restart; up it is by libvirt.
+    link = story.link_of(1)
+    switches = f"/proc/sys/net/ipv4/conf/{link}/arp_ignore /proc/sys/net/ipv6/conf/{link}/disable_ipv6"
+    assert machine.run(["sh", "-c", f"cat {switches}"]).stdout.split() == ["8", "1"]
+    assert int(machine.run(["cat", f"/sys/class/net/{link}/flags"]).stdout, 16) & 1
+    story.await_page(story.page, f"Last boot: {VFS} of {VFS} VFs restored.")
+    story.await_page(story.ledger, story.guest.name)
+    story.tell("VFs, attributes, networks and the guest are back")
+
+
+def another_number_is_refused(story: Story) -> None:
+    with pytest.raises(FormRefused, match=rf"Guests own VFs of {PF}.*{story.guest.name} \(VF 0\)"):
+        story.person.set_numvfs(story.machine, PF, VFS + 1)
+    assert len(story.kernels_vfs()) == VFS
     story.tell("another number of VFs is refused")
 
+
+def make_the_other_network(story: Story) -> None:
+    """For the half of a pair that stays. The guest boots meanwhile."""
+    story.apply(story.person.make_bridge(story.machine, LAN, BRIDGE, FREE_UPLINK))
+    story.await_running(LAN)
+    story.tell("a network on a bridge over the other cable")
+
+
+def packets_pass(story: Story) -> None:
+    seconds_until(lambda: story.lease(POOL_MAC) is not None, SLOW, lambda: "the guest is not up")
+    seconds_until(lambda: story.guest.run(ANSWER_BY_CARD).returncode == 0, SLOW, lambda: "its shell does not answer")
+    addresses: list[IPv4Address] = []
+    for mac, what in ((POOL_MAC, "its own VF"), (PASSTHROUGH_MAC, "macvtap over a VF")):
+        address = story.await_packets(mac)
+        addresses.append(address)
+        assert story.ports_of(mac) == [story.machine.ports[0]]
+        story.tell(f"packets over {what}: {address}")
+    for whom in (story.lab.internet, story.machine):
+        story.await_ping(addresses[0], whom)
+    story.tell("over the VF the guest reaches the Internet too, and through the card's switch its host")
+    assert "drivers/igbvf" in story.machine.run(["cat", str(story.guest.console_log)]).stdout
+
+
+def a_pair_goes_on_without_its_vf(story: Story) -> None:
+    person, machine, guest, lan = story.person, story.machine, story.guest.uuid, story.lab.client
+    story.apply(person.pair(machine, guest, ADDRESSES[2], LAN, PAIR_MAC))
+    address = story.await_packets(PAIR_MAC)
+    await_port(story, address, 0)
+    story.tell(f"packets over the VF of a pair: {address}")
+    story.await_page(f"{story.page}guests/{guest}/", "VF of a pair")
+    story.apply(person.unplug_the_vf(machine, guest, PAIR_MAC))
+    await_port(story, address, 1)
+    seconds_until(lambda: pings(lan, address), SLOW)
+    story.tell("without the VF they go on over the virtio card")
+    story.apply(person.pair(machine, guest, ADDRESSES[2], LAN, PAIR_MAC))
+    await_port(story, address, 0)
+    seconds_until(lambda: pings(lan, address), SLOW)
+    story.tell("and over the VF again, once it is plugged in")
+
+
+def let_go_it_is_as_new(story: Story) -> None:
     # What the next guest must not inherit.
-    machine.run(["ip", "link", "set", PF, "vf", "0", "spoofchk", "off", "trust", "on"])
+    story.machine.run(["ip", "link", "set", PF, "vf", "0", "spoofchk", "off", "trust", "on"])
     left = story.kernels_vfs()[0]
     assert (left["spoofchk"], left["trust"]) in {(False, True), ("off", "on")}
-    guest.destroy()
+    story.guest.destroy()
     seconds_until(lambda: is_as_new(story.kernels_vfs()[0]), SLOW, lambda: str(story.kernels_vfs()[0]), every=0.5)
+    assert_attributes(story)
     story.tell("the guest is off, and its VF as new")
+
+
+def assert_attributes(story: Story) -> None:
+    vf = story.kernels_vfs()[3]
+    assert (vf["mac"], vf["vlan_list"][0]["vlan"]) == (MAC, VLAN)
+
+
+def assert_it_owns_the_vfs(story: Story) -> None:
+    """VF 0 by VFIO; VF 1 by its link, which has the guest's MAC address."""
+    assert [vf["mac"] for vf in story.kernels_vfs()[:2]] == [POOL_MAC, PASSTHROUGH_MAC]
+    driver = story.machine.run(["readlink", f"/sys/bus/pci/devices/{ADDRESSES[0]}/driver"]).stdout
+    assert driver.strip().endswith("/vfio-pci")
+
+
+def await_port(story: Story, address: IPv4Address, cable: int) -> None:
+    """Until the pair's pings go by this cable. The guest sends, for the LAN's switch learns only by what it hears."""
+
+    def passes() -> bool:
+        return story.guest_pings(address, story.lab.client) and story.ports_of(PAIR_MAC) == [story.machine.ports[cable]]
+
+    seconds_until(passes, SLOW, lambda: f"the pair is heard by {story.ports_of(PAIR_MAC)}")
 
 
 def is_as_new(vf: dict[str, Any]) -> bool:
     """Whether it has nothing of its last guest."""
     on = (True, "on")
-    return vf["mac"] != GUEST_MAC and vf["spoofchk"] in on and vf["trust"] not in on
+    return vf["mac"] != POOL_MAC and vf["spoofchk"] in on and vf["trust"] not in on
+
+
+def networkds_links(machine: SriovMachine) -> dict[str, str]:
+    """Each link with what networkd makes of it: unmanaged, configured …"""
+    lines = machine.run(["networkctl", "--no-legend", "--no-pager", "list"]).stdout.splitlines()
+    return {line.split()[1]: line.split()[4] for line in lines if line.strip()}
+
+
+def ended(machine: SriovMachine, unit: str) -> int:
+    """Microseconds since the boot at which its program ended; 0 when it has not run."""
+    return property_of(machine, unit, "ExecMainExitTimestampMonotonic")
+
+
+def started(machine: SriovMachine, unit: str) -> int:
+    return property_of(machine, unit, "ExecMainStartTimestampMonotonic")
+
+
+def property_of(machine: SriovMachine, unit: str, name: str) -> int:
+    return int(machine.run(["systemctl", "show", "--value", f"--property={name}", unit]).stdout)

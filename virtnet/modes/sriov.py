@@ -142,6 +142,13 @@ class Sriov(NetworkSpec):
             guest_to_lan=port_of_the_card,
             lan_to_guest=port_of_the_card,
             guest_to_guest=card_switch,
+        ).measured_by(
+            "tests/lab/test_sriov_from_the_page.py::"
+            "test_vfs_made_from_the_page_are_a_guests_also_after_a_restart_and_as_new_when_it_is_off",
+            "guest_to_internet",
+            "guest_to_host",
+            "guest_to_lan",
+            "lan_to_guest",
         )
 
     def libvirt_xml(self, ref: NetworkRef) -> str:
