@@ -70,6 +70,11 @@ class Network(models.Model):
         except ValidationError:
             return None
 
+    def newest_update(self) -> Change | None:
+        """Of those that have become the network's spec or still may."""
+        updates = self.changes.filter(action__action="update-network", state__in=(*OPEN_STATES, ChangeState.APPLIED))
+        return updates.select_related("by").defer("steps", "before", "after").order_by("-created_at").first()
+
     def drift(self, facts: HostFacts) -> list[Problem]:
         """What of it is not as the panel made it. facts: of its host, as they were last reported."""
         spec = self.read_spec()

@@ -17,6 +17,7 @@ from networks.operations.changes import RETRIABLE, cancel_change, give_up, retry
 from networks.operations.networks import (
     define_network,
     destroy_network,
+    overtaken,
     set_network_autostart,
     start_network,
     undefine_network,
@@ -39,6 +40,7 @@ __all__ = [
     "free_mac",
     "give_up",
     "keep_change",
+    "overtaken",
     "record_report",
     "retry_change",
     "set_inbound_policy",

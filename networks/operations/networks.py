@@ -21,7 +21,7 @@ from virtnet.actions import (
     UpdateNetwork,
 )
 from virtnet.refs import NetworkRef
-from virtnet.spec import NetworkSpec
+from virtnet.spec import NetworkSpec, Problem
 from virtnet.text import text
 
 
@@ -43,9 +43,14 @@ def define_network(host: Host, spec: NetworkSpec, *, by: User) -> Change:
 
 
 @transaction.atomic
-def update_network(network: Network, spec: NetworkSpec, *, by: User) -> Change:
-    """Asks for another spec of the same mode and name; the row keeps the old one until the host has applied it."""
+def update_network(network: Network, spec: NetworkSpec, *, by: User, seen: str | None = None) -> Change:
+    """Asks for another spec of the same mode and name; the row keeps the old one until the host has applied it.
+
+    seen: the id of the network's newest update that the person had before them, "" for none; None: not looked at.
+    """
     locked = lock_host(network.host, by)
+    if (problem := overtaken(network, seen)) is not None:
+        raise OperationRefused(problem)
     if (spec.mode, spec.name) != (network.mode, network.name):
         raise refused(
             text("The mode and the name of %(network)s stay as they are.", network=network.name),
@@ -53,6 +58,21 @@ def update_network(network: Network, spec: NetworkSpec, *, by: User) -> Change:
         )
     action = UpdateNetwork.model_validate({"network": network.ref, "spec": spec})
     return request(locked, action, by=by, network=network)
+
+
+def overtaken(network: Network, seen: str | None) -> Problem | None:
+    """Somebody has asked for another spec since the person looked; what they fill in would take that back unseen."""
+    newest = network.newest_update()
+    if seen is None or newest is None or seen == str(newest.pk):
+        return None
+    return Problem(
+        text=text(
+            "%(person)s has changed %(network)s since you opened this form.",
+            person=newest.by.get_username(),
+            network=network.name,
+        ),
+        fix=text("Look at the network's history. What you have filled in is still here: send it again to have it."),
+    )
 
 
 @transaction.atomic

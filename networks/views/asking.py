@@ -37,11 +37,15 @@ def ask(
     seen = preview(action, facts) if action is not None else None
     if request.method == "POST" and action is not None and seen is not None:
         form.add_problems(seen.problems)
-        only_looks = request.POST.get("step") == "preview" or bool(request.htmx)
-        if form.is_valid() and not only_looks:
+        if form.is_valid() and not only_looks(request):
             try:
                 return redirect("change", pk=operate(action).pk)
             except OperationRefused as refused:
                 form.add_problems(refused.problems)
     rest = {"section": "hosts", "facts": facts, "form": form, "preview": seen, **context}
     return render(request, f"{template}#ask" if request.htmx else template, rest)
+
+
+def only_looks(request: PanelRequest) -> bool:
+    """Whether a POST asks for the preview alone."""
+    return request.POST.get("step") == "preview" or bool(request.htmx)

@@ -12,7 +12,7 @@ from hosts.models import Host
 from networks import operations
 from networks.models import Network
 from networks.spec_form import NO_UUID, SpecForm, initial_of, spec_form
-from networks.views.asking import ask
+from networks.views.asking import ask, only_looks
 from networks.views.modes import one_of_each
 from pages.requests import PanelRequest
 from team.permissions import check_may_change, visible
@@ -78,16 +78,32 @@ def edit_network(request: PanelRequest, pk: UUID) -> HttpResponse:
     form.fields["name"].disabled = True
     wanted = _spec(form)
     action = UpdateNetwork(network=ref, spec=wanted) if wanted is not None else None
-    context = {"host": network.host, "network": network, "mode": spec, "example": wanted or spec}
+    seen = request.POST.get("seen")
+    if (problem := operations.overtaken(network, seen)) is not None:
+        form.add_problems([problem])
+    context = {
+        "host": network.host,
+        "network": network,
+        "mode": spec,
+        "example": wanted or spec,
+        "seen": seen if seen is not None and only_looks(request) else _seen(request, network),
+    }
     return ask(
         request,
         "networks/new.html",
         form,
         action,
         facts,
-        lambda asked: operations.update_network(network, asked.spec, by=user),
+        lambda asked: operations.update_network(network, asked.spec, by=user, seen=seen),
         context,
     )
+
+
+def _seen(request: PanelRequest, network: Network) -> str:
+    """The newest update that its reader knows of: one that goes on is in no field yet, but who has sent the form is
+    told of it, and the same form sent again counts."""
+    newest = network.newest_update()
+    return str(newest.pk) if newest is not None and (request.method == "POST" or not newest.is_open) else ""
 
 
 def _spec(form: SpecForm) -> NetworkSpec | None:

@@ -7,6 +7,8 @@ from django.test import Client
 
 from hosts.models import Host, HostStatus
 from networks.models import Change, ChangeState, Network
+from team.models import Role
+from tests.panel.conftest import make_user
 from tests.panel.factories import host_facts, lab_spec, make_host
 from tests.panel.pages import Page
 from virtnet.actions import DefineNetwork, UpdateNetwork
@@ -17,6 +19,7 @@ from virtnet.modes.sriov import Sriov
 from virtnet.text import text
 
 NEW = "/hosts/kvm1/networks/new/nat/"
+FIRST = {"first_lease": "192.168.150.10"}
 
 
 def lab() -> Network:
@@ -197,6 +200,55 @@ def test_it_edits_a_network_of_the_panel(operator_client: Client, host: Host) ->
         "last_lease": "192.168.150.20",
     }
     assert "Update the network lab" in change.words
+
+
+def test_who_edits_what_somebody_else_has_changed_meanwhile_is_told_before_it_is_taken_back(
+    operator_client: Client, host: Host
+) -> None:
+    other_client, network = Client(), lab()
+    other_client.force_login(make_user("otto", Role.OPERATOR))
+    address = f"/networks/{network.pk}/edit/"
+    mine, theirs = (Page(client.get(address)).form(address).values for client in (operator_client, other_client))
+    mine, theirs = (
+        {**mine, "last_lease": "192.168.150.50", **FIRST},
+        {**theirs, "last_lease": "192.168.150.90", **FIRST},
+    )
+    other_client.post(address, {**theirs, "step": "ask"})
+    told = "otto has changed lab since you opened this form. Look at the network's history."
+    for step in ("preview", "ask"):
+        page = Page(operator_client.post(address, {**mine, "step": step}))
+        assert told in page.words
+        assert page.form(address).values["last_lease"] == "192.168.150.50"
+    assert Change.objects.count() == 1
+    again = page.form(address).values
+    operator_client.post(address, {**again, "step": "ask"})
+    wanted = [change.read_action() for change in Change.objects.order_by("created_at")]
+    assert [str(one.spec.last_lease) for one in wanted] == ["192.168.150.90", "192.168.150.50"]  # type: ignore[union-attr]
+
+
+def test_who_opens_the_form_while_a_change_of_it_goes_on_is_told(operator_client: Client, host: Host) -> None:
+    address = f"/networks/{lab().pk}/edit/"
+    for _ in range(2):
+        values = Page(operator_client.get(address)).form(address).values
+        page = Page(
+            operator_client.post(
+                address, {**values, "last_lease": "192.168.150.50", **FIRST, "step": "ask"}, follow=True
+            )
+        )
+    assert "olga has changed lab since you opened this form." in page.words
+    Change.objects.update(state="applied")
+    values = Page(operator_client.get(address)).form(address).values
+    operator_client.post(address, {**values, "last_lease": "192.168.150.60", **FIRST, "step": "ask"})
+    assert Change.objects.count() == 2
+
+
+def test_an_edit_that_became_of_nothing_is_in_nobodys_way(operator_client: Client, host: Host) -> None:
+    address = f"/networks/{lab().pk}/edit/"
+    values = Page(operator_client.get(address)).form(address).values
+    for _ in range(2):
+        operator_client.post(address, {**values, "last_lease": "192.168.150.50", **FIRST, "step": "ask"})
+        Change.objects.update(state="refused")
+    assert Change.objects.count() == 2
 
 
 def test_an_edit_cannot_change_the_name(operator_client: Client, host: Host) -> None:
