@@ -53,7 +53,7 @@ def _put(path: Path, content: str | None) -> None:
     if content is None:
         path.unlink(missing_ok=True)
         sync_directory(path.parent)
-        if path.parent.name.endswith(".network.d") and not any(path.parent.iterdir()):
+        if path.parent.name.endswith((".network.d", ".service.d")) and not any(path.parent.iterdir()):
             path.parent.rmdir()  # made for our drop-in
         return
     _make_directory(path.parent)

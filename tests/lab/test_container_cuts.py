@@ -17,11 +17,13 @@ from lab import Lab
 from lab.inner_guest import InnerGuest
 from lab.network_owners import Owner
 from lab.system_container import SystemContainer
-from tests.lab.restarted import DEFINE, OWNERS, SPEC, STATIC, SUBNET, Restarted, on_the_bridge, started
+from tests.lab.restarted import DEFINE, OWNERS, REF, SPEC, STATIC, SUBNET, Restarted, on_the_bridge, started
+from virtnet.actions import AnyAction, UndefineNetwork
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
+UNDEFINE = UndefineNetwork(network=REF, spec=SPEC)
 ADDRESS = str(IPv4Interface(STATIC).ip)
 GUEST_SECONDS = 200.0  # usually 10
 RECORD = "/var/lib/kvmagent/bridges/br0.json"
@@ -45,7 +47,7 @@ def test_bridge_and_guest_are_back_and_between_two_files_it_is_one_network_or_th
     machine = SystemContainer(lan, "debian", owner, IPv4Interface(STATIC), guests=True)
     with started(lan, machine) as host:
         former = host.network()
-        define(host)
+        carry_out(host, DEFINE)
         made, written = host.network(), host.files()
         assert made == on_the_bridge(former)
 
@@ -69,12 +71,43 @@ def test_bridge_and_guest_are_back_and_between_two_files_it_is_one_network_or_th
             host.stays(former, made)
 
         # What was cut off there is finished by the next try.
-        define(host)
+        carry_out(host, DEFINE)
         assert (host.network(), host.files()) == (made, written)
 
 
-def define(host: Restarted) -> None:
-    host.begin(DEFINE)
+if SOAK:
+
+    @pytest.mark.parametrize("owner", OWNERS)
+    def test_the_power_is_cut_while_the_bridge_is_taken_away(lan: Lab, owner: Owner) -> None:
+        machine = SystemContainer(lan, "debian", owner, IPv4Interface(STATIC))
+        with started(lan, machine) as host:
+            former, files = host.network(), host.files()
+            carry_out(host, DEFINE)
+            made, written = host.network(), host.files()
+
+            # Before the word it comes back.
+            host.begin(UNDEFINE)
+            host.await_change()
+            host.await_network(former)
+            machine.cut_power()
+            machine.boot()
+            host.await_network(made)
+            host.await_answer(ADDRESS)
+            host.stays(made)
+            assert host.files() == written
+
+            # After it all is as before, to the byte.
+            carry_out(host, UNDEFINE)
+            machine.cut_power()
+            machine.boot()
+            host.await_network(former)
+            host.await_answer(ADDRESS)
+            host.stays(former)
+            assert (host.files(), host.kept()) == (files, [])
+
+
+def carry_out(host: Restarted, action: AnyAction) -> None:
+    host.begin(action)
     host.await_change()
     host.keep()
     host.await_end()

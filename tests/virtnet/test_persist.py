@@ -408,11 +408,13 @@ KEYFILE = """
     """
 PROFILE = "/etc/NetworkManager/system-connections/wired.nmconnection"
 OURS = "/etc/NetworkManager/system-connections/kvmpanel-br0"
+GUESTS_LATER = [f"/etc/systemd/system/{one}.service.d/kvmpanel-br0.conf" for one in ("libvirtd", "virtqemud")]
+WAITS = HEADER + "[Unit]\nWants=NetworkManager-wait-online.service\nAfter=NetworkManager-wait-online.service\n"
 
 
 def test_networkmanager_s_bridge_has_the_addresses_of_the_uplink_s_profile() -> None:
     found = changes("networkmanager", {PROFILE: KEYFILE})
-    assert {path: change.after for path, change in found.items()} == {
+    assert {path: change.after for path, change in found.items()} == dict.fromkeys(GUESTS_LATER, WAITS) | {
         f"{OURS}.nmconnection": HEADER
         + plain(
             """
@@ -462,7 +464,9 @@ def test_networkmanager_asks_dhcp_as_the_client_that_the_uplink_was() -> None:
 
 def test_networkmanager_goes_from_the_uplink_to_the_bridge_by_the_write_of_one_file() -> None:
     """A port whose bridge has no profile is none."""
-    assert list(changes("networkmanager", {PROFILE: KEYFILE})) == [f"{OURS}-port.nmconnection", f"{OURS}.nmconnection"]
+    *before, port, bridge = changes("networkmanager", {PROFILE: KEYFILE})
+    assert (port, bridge) == (f"{OURS}-port.nmconnection", f"{OURS}.nmconnection")
+    assert before == GUESTS_LATER
 
 
 def test_networkmanager_s_routes_keep_the_metric_of_a_card() -> None:

@@ -19,6 +19,8 @@ HIGHEST_PRIORITY = 999
 OF_THE_ADDRESSES = ("zone", "metered", "mdns", "llmnr", "dns-over-tls", "permissions", "secondaries")
 COPIED = ("ipv4", "ipv6", "proxy")
 USUAL_MTU = 1500
+READY = "NetworkManager-wait-online.service"
+OF_GUESTS = ("libvirtd.service", "virtqemud.service")  # the second where libvirt's daemon is in parts
 
 
 def file_changes(
@@ -41,7 +43,8 @@ def file_changes(
         FileChange(path=our_path(f"{bridge.name}-{called}"), after=_port(bridge, called, name, mac))
         for called, name, mac in bridge.ports
     ]
-    return [*changes, FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))]
+    bridges = FileChange(path=our_path(bridge.name), after=_bridge(bridge, former, configuration))
+    return [*_guests_later(bridge), *changes, bridges]
 
 
 def our_path(name: str) -> str:
@@ -56,6 +59,16 @@ def bridge_uuid(bridge: str) -> UUID:
 def port_uuid(bridge: str, called: str = "port") -> UUID:
     """called: "port", or "port2" for the second uplink."""
     return uuid5(NAMESPACE_DNS, f"{bridge}.{called}.kvmpanel.invalid")
+
+
+def _guests_later(bridge: LastingBridge) -> list[FileChange]:
+    """NetworkManager makes the bridge some moments after it has started. A guest that starts before has none; one that
+    is plugged in before the bridge's profile is up makes NetworkManager take the bridge for somebody else's."""
+    after = f"{bridge.header}[Unit]\nWants={READY}\nAfter={READY}\n"
+    return [
+        FileChange(path=f"/etc/systemd/system/{daemon}.d/kvmpanel-{bridge.name}.conf", after=after)
+        for daemon in OF_GUESTS
+    ]
 
 
 def _profile(configuration: LinkConfiguration) -> RawConfigParser:
