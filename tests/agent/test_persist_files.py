@@ -98,6 +98,14 @@ def test_ifupdown_s_files_are_read_in_its_order(tmp_path: Path, monkeypatch: pyt
     assert ifupdown.read(Link("eth7", 3, "")) is None
 
 
+def test_the_directory_of_our_drop_in_goes_with_it(tmp_path: Path) -> None:
+    for name in ("br0.network.d", "libvirtd.service.d"):
+        change = FileChange(path=str(tmp_path / name / "kvmpanel-br0.conf"), after="[Unit]\n")
+        files.write([change])
+        files.put_back([change], "br0")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_agent_that_lets_nobody_else_read_still_writes_what_the_owner_reads(tmp_path: Path) -> None:
     former = os.umask(0o077)  # kvmagent.service has it
     try:
