@@ -20,6 +20,7 @@ from virtnet import direct, moves, verbs
 from virtnet.bridges import why_it_stays
 from virtnet.facts import HostFacts
 from virtnet.moves import Carried
+from virtnet.persist.lasting import BEHIND
 from virtnet.refs import NetworkRef
 from virtnet.text import text
 from virtnet.verbs import Verb
@@ -305,7 +306,7 @@ class LinkVerbs:
         """Down until STP knows that the first uplink goes on forwarding, whatever port numbers the two have."""
         links.set_state(second, up=False)
         bridges.set_master(second, bridge)
-        bridge_stp.set_priority(second, verbs.BEHIND)
+        bridge_stp.set_priority(second, BEHIND)
 
     @staticmethod
     def _join_again(bridge: str, uplink: str, tuned: Sequence[str] = (), *, is_second: bool = False) -> bool:

@@ -15,10 +15,9 @@ from virtnet import direct, inbound
 from virtnet.card_filter import CardFilter
 from virtnet.configuration import OWNERS, FileChange, Owner
 from virtnet.interface import InterfaceSpec
+from virtnet.persist.lasting import BEHIND
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import Text, text
-
-BEHIND = 40  # a port's priority in STP: the lower is preferred, and 32 is usual
 
 
 class Verb(BaseModel):

@@ -128,6 +128,7 @@ if SOAK:
             assert host.machine.run(PORTS).split() == ["eth0", "eth1"]
             host.machine.await_true(STP)
             host.await_network(made)
+            host.machine.await_true("ip -d link show eth1 | grep -q 'priority 40 '")
 
             two = host.files()
             host.begin(UpdateNetwork(network=REF, spec=SPEC))

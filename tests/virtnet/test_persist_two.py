@@ -53,6 +53,8 @@ def test_ifupdown_makes_a_bridge_with_stp_and_both_ports(bridge: LastingBridge) 
     assert ours.index(f"-x {MAC}" if bridge is TWO else "port=eth0") < ours.index(
         f"-x {SECOND_MAC}" if bridge is TWO else "port=eth1"
     )
+    # STP keeps the first one forwarding after a start too, whatever port numbers the kernel gives them.
+    assert ours.count("bridge link set dev $port priority 40; ip link set dev $port up; }") == 1
     assert "    address 10.0.0.5/24" in ours
     assert "    mtu 1500" not in ours  # of the second uplink's own stanza
 
@@ -65,6 +67,8 @@ def test_networkd_makes_a_bridge_with_stp_and_both_ports() -> None:
     assert f"PermanentMACAddress={MAC}\n" in after[f"{ours}-port.network"]
     assert f"PermanentMACAddress={SECOND_MAC}\n" in after[f"{ours}-port2.network"]
     assert "Bridge=br0\n" in after[f"{ours}-port2.network"]
+    assert "[Bridge]\nPriority=40\n" in after[f"{ours}-port2.network"]
+    assert "Priority" not in after[f"{ours}-port.network"]
 
 
 def test_networkd_refuses_a_second_uplink_that_carries_a_vlan() -> None:
@@ -94,7 +98,7 @@ def test_netplan_makes_a_bridge_with_stp_and_both_ports_and_takes_both_blocks_wi
     ours = after["/etc/netplan/90-kvmpanel-br0.yaml"]
     assert "      interfaces: [kvmpanel-br0, kvmpanel-br02]\n" in ours
     assert f'    kvmpanel-br02:\n      match:\n        macaddress: "{SECOND_MAC}"\n' in ours
-    assert "        stp: true\n        forward-delay: 15\n" in ours
+    assert "        stp: true\n        forward-delay: 15\n        port-priority: {kvmpanel-br02: 40}\n" in ours
     assert "addresses: [10.0.0.5/24]" in ours
     assert "optional" not in ours
 
@@ -121,6 +125,8 @@ def test_networkmanager_makes_a_bridge_with_stp_and_both_ports() -> None:
     first, second = after[f"{ours}-port.nmconnection"], after[f"{ours}-port2.nmconnection"]
     assert f"mac-address={MAC.upper()}" in first
     assert f"mac-address={SECOND_MAC.upper()}" in second
+    assert "[bridge-port]\npriority=40\n" in second
+    assert "bridge-port" not in first
     uuids = [line for text in (first, second) for line in text.splitlines() if line.startswith("uuid=")]
     assert len(set(uuids)) == 2
 

@@ -11,7 +11,7 @@ import re
 
 from virtnet.configuration import ConfigurationFile, FileChange, LinkConfiguration
 from virtnet.persist.interfaces import Stanza, stanzas
-from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.persist.lasting import BEHIND, SECOND, CannotLast, LastingBridge
 from virtnet.persist.marked import add_lines, comment_out
 from virtnet.text import Text, text
 
@@ -74,9 +74,11 @@ def _made_by_hand(bridge: LastingBridge) -> list[str]:
         f"ip link add name {name}{like_it} type bridge "
         f"stp_state {int(bridge.stp)} forward_delay {100 * bridge.forward_delay}"
     ]
-    one = f"ip link set dev $port{f' mtu {bridge.mtu}' if bridge.mtu else ''} master {name} up"
+    join = f"ip link set dev $port{f' mtu {bridge.mtu}' if bridge.mtu else ''} master {name}"
     no_ipv6 = "echo 1 >/proc/sys/net/ipv6/conf/$port/disable_ipv6"
-    for _, uplink, permanent_mac in bridge.ports:
+    for called, uplink, permanent_mac in bridge.ports:
+        behind = f"bridge link set dev $port priority {BEHIND}; ip link set dev $port up"
+        one = f"{{ {join}; {behind}; }}" if called == SECOND else f"{join} up"
         if permanent_mac:
             # By its MAC address, so that the port is found under another name too; the bridge has the same one.
             ports = f"$(grep -l -i -x {permanent_mac} /sys/class/net/*/address | cut -d / -f 5)"

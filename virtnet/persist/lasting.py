@@ -13,6 +13,10 @@ OURS = (
 )
 
 
+BEHIND = 40  # the second uplink's priority in STP: the lower is preferred, and 32 is usual
+SECOND = "port2"  # what the second uplink's own files are called by
+
+
 @dataclass(frozen=True)
 class LastingBridge:
     """mac, mtu: None leaves them to the kernel. permanent_mac: of the uplink, by which it is found again whatever it is
@@ -35,7 +39,7 @@ class LastingBridge:
     @property
     def ports(self) -> list[tuple[str, str, str | None]]:
         """(what its own files call it, its name, its permanent MAC address) of each uplink, the first first."""
-        found = [("port", self.uplink, self.permanent_mac), ("port2", self.second, self.second_permanent_mac)]
+        found = [("port", self.uplink, self.permanent_mac), (SECOND, self.second, self.second_permanent_mac)]
         return [(called, name, mac) for called, name, mac in found if name is not None]
 
     @property

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from virtnet.configuration import ConfigurationFile, FileChange, LinkConfiguration
-from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.persist.lasting import BEHIND, CannotLast, LastingBridge
 from virtnet.persist.marked import comment_out
 from virtnet.persist.networkd import iaid
 from virtnet.text import Text, text
@@ -87,6 +87,7 @@ def _file(bridge: LastingBridge, own: list[str]) -> str:
     about = [f"interfaces: [{', '.join(ports)}]"]
     about += [f'macaddress: "{bridge.mac}"'] if bridge.mac else []
     about += [*mtu, "parameters:", f"  stp: {str(bridge.stp).lower()}", f"  forward-delay: {bridge.forward_delay}"]
+    about += [f"  port-priority: {{kvmpanel-{bridge.name}2: {BEHIND}}}"] if bridge.second is not None else []
     lines += [f"      {line}" for line in about + own]
     return bridge.header + "\n".join(lines) + "\n"
 

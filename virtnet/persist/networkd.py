@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from virtnet.configuration import FileChange, LinkConfiguration
-from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.persist.lasting import BEHIND, SECOND, CannotLast, LastingBridge
 from virtnet.text import text
 
 DIRECTORY = "/etc/systemd/network"
@@ -29,7 +29,7 @@ def file_changes(
 ) -> list[FileChange]:
     files = {f"{bridge.name}.netdev": _netdev(bridge), f"{bridge.name}.network": _network(bridge, configuration)}
     for called, name, mac in bridge.ports:
-        files[f"{bridge.name}-{called}.network"] = _port(bridge, name, mac)
+        files[f"{bridge.name}-{called}.network"] = _port(bridge, called, name, mac)
     if bridge.uplink is not None and (lines := _without_carrier(configuration)):
         # After the port: before it is one, the bridge would have the addresses beside the card.
         files[f"{bridge.name}.network.d/without-carrier.conf"] = _file(bridge, ["[Network]", *lines])
@@ -55,13 +55,14 @@ def _netdev(bridge: LastingBridge) -> str:
     return _file(bridge, lines)
 
 
-def _port(bridge: LastingBridge, uplink: str, permanent_mac: str | None) -> str:
+def _port(bridge: LastingBridge, called: str, uplink: str, permanent_mac: str | None) -> str:
     # By its permanent MAC address, so that the port is found under another name too.
     match = f"PermanentMACAddress={permanent_mac}" if permanent_mac else f"Name={uplink}"
     lines = ["[Match]", match, ""]
     if mtu := _mtu(bridge):
         lines += ["[Link]", *mtu, ""]
     lines += ["[Network]", f"Bridge={bridge.name}", "LinkLocalAddressing=no"]
+    lines += ["", "[Bridge]", f"Priority={BEHIND}"] if called == SECOND else []
     return _file(bridge, lines)
 
 

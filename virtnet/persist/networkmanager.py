@@ -10,7 +10,7 @@ from configparser import RawConfigParser
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from virtnet.configuration import FileChange, LinkConfiguration
-from virtnet.persist.lasting import CannotLast, LastingBridge
+from virtnet.persist.lasting import BEHIND, SECOND, CannotLast, LastingBridge
 from virtnet.text import text
 
 DIRECTORY = "/etc/NetworkManager/system-connections"
@@ -121,7 +121,8 @@ def _port(bridge: LastingBridge, called: str, uplink: str, permanent_mac: str | 
         about["interface-name"] = uplink
     if bridge.mtu and bridge.mtu != USUAL_MTU:
         card["mtu"] = str(bridge.mtu)
-    return _file(bridge, {"connection": about, "ethernet": card})
+    behind = {"bridge-port": {"priority": str(BEHIND)}} if called == SECOND else {}
+    return _file(bridge, {"connection": about, "ethernet": card, **behind})
 
 
 def _file(bridge: LastingBridge, sections: dict[str, dict[str, str]]) -> str:
