@@ -26,24 +26,20 @@ if [ "$(id -u)" = 0 ]; then
     fetching=$!
 fi
 
-# Emulated machines are slow whatever runs beside them, so they begin at once and take what the others leave.
-emulate() {
-    [ -z "$fetching" ] || tail --pid="$fetching" -f /dev/null
-    $python -m tests.once_more -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m emulated
-}
-emulate >"$notes/emulated" 2>&1 &
-emulated=$!
-
 make --no-print-directory -j 2 --output-sync lint types
 unit="not lab and not browser and not postgres and not quiet"
 $python -m pytest -q -n 2 --durations=15 -m "$unit and not waits"
-$python -m tests.once_more -q -n 6 --dist worksteal --durations=15 -m "$unit and waits"
 $python -m tests.on_postgres --durations=10
 
 if [ -n "$fetching" ]; then
     wait "$fetching" || echo "Not all could be fetched; the tests that need it will say what."
     cat "$notes/fetched"
 fi
+# Emulated machines are slow whatever runs beside them, so they take minutes of what the others leave.
+$python -m tests.once_more -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m emulated \
+    >"$notes/emulated" 2>&1 &
+emulated=$!
+$python -m tests.once_more -q -n 6 --dist load --maxschedchunk=1 --durations=15 -m "$unit and waits"
 # The lab's hosts mostly wait, for guests that boot and windows that end, so there are more at a time than processors.
 $python -m tests.once_more -q -n 4 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet and not emulated"
 

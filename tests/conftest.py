@@ -8,8 +8,11 @@ import pytest
 from lab import LabError, prerequisites
 
 TESTS = Path(__file__).parent
-# Each goes to one worker as a whole (--dist loadfile), so those that take minutes begin, and all workers end together.
+# The lab's go to one worker each as a whole (--dist loadfile), so those that take minutes begin, and all end together.
 LONGEST_FIRST = (
+    "agent/test_stp.py",
+    "agent/test_router_advertisements.py",
+    "agent/test_run.py",
     "lab/test_sriov_from_the_page.py",
     "lab/test_power_cuts.py",
     "lab/test_agent_on_a_host.py",
