@@ -7,14 +7,9 @@ python=.venv/bin/python
 notes=$(mktemp -d)
 export KVMPANEL_FAILED_ONCE=$notes/failed-once
 fetching=
-emulated=
 
 # What failed and passed when it was run once more is the last thing that is read.
 finish() {
-    if [ -n "$emulated" ]; then
-        echo "The emulated machines are taken down when their tests have ended; waiting for them."
-        wait "$emulated" || true
-    fi
     [ ! -s "$KVMPANEL_FAILED_ONCE" ] || { echo "FAILED ONCE, and passed when run again:"; cat "$KVMPANEL_FAILED_ONCE"; }
     rm -r "$notes"
 }
@@ -29,26 +24,15 @@ fi
 make --no-print-directory -j 2 --output-sync lint types
 unit="not lab and not browser and not postgres and not quiet"
 $python -m pytest -q -n 2 --durations=15 -m "$unit and not waits"
+$python -m tests.once_more -q -n 6 --dist load --maxschedchunk=1 --durations=15 -m "$unit and waits"
 $python -m tests.on_postgres --durations=10
 
 if [ -n "$fetching" ]; then
     wait "$fetching" || echo "Not all could be fetched; the tests that need it will say what."
     cat "$notes/fetched"
 fi
-# Emulated machines are slow whatever runs beside them, so they take minutes of what the others leave.
-$python -m tests.once_more -q -n 2 --dist loadfile --no-loadscope-reorder --durations=10 -m emulated \
-    >"$notes/emulated" 2>&1 &
-emulated=$!
-$python -m tests.once_more -q -n 6 --dist load --maxschedchunk=1 --durations=15 -m "$unit and waits"
 # The lab's hosts mostly wait, for guests that boot and windows that end, so there are more at a time than processors.
-$python -m tests.once_more -q -n 4 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet and not emulated"
-
-ended=0
-wait "$emulated" || ended=$?
-emulated=
-cat "$notes/emulated"
-[ "$ended" = 0 ] || exit "$ended"
-
+$python -m tests.once_more -q -n 3 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet"
 # What counts packets or milliseconds has the machine for itself.
 $python -m tests.on_postgres --once-more -n 0 -m quiet
 $python -m tests.once_more -q --durations=10 -m quiet

@@ -29,7 +29,7 @@ from tests.lab.person import Person, seconds_until
 from tests.lab.pings import pings
 from tests.lab.product import last_lines
 
-pytestmark = [pytest.mark.lab, pytest.mark.emulated, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
 SOAK = bool(os.environ.get("KVMPANEL_SOAK"))
 PF, VFS = "eth0", 4
