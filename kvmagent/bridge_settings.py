@@ -12,27 +12,14 @@ from kvmagent.carried import ip
 
 # As `ip -j -d link` names it -> as `ip link set … type bridge` takes it, and as netlink names it (IFLA_BR_…).
 OF_A_BRIDGE = {
-    "ageing_time": ("ageing_time", "AGEING_TIME"),
-    "priority": ("priority", "PRIORITY"),
-    "group_fwd_mask": ("group_fwd_mask", "GROUP_FWD_MASK"),
-    "mcast_snooping": ("mcast_snooping", "MCAST_SNOOPING"),
-    "mcast_router": ("mcast_router", "MCAST_ROUTER"),
-    "mcast_querier": ("mcast_querier", "MCAST_QUERIER"),
-    "mcast_query_use_ifaddr": ("mcast_query_use_ifaddr", "MCAST_QUERY_USE_IFADDR"),
-    "mcast_hash_max": ("mcast_hash_max", "MCAST_HASH_MAX"),
-    "mcast_last_member_cnt": ("mcast_last_member_count", "MCAST_LAST_MEMBER_CNT"),
-    "mcast_startup_query_cnt": ("mcast_startup_query_count", "MCAST_STARTUP_QUERY_CNT"),
-    "mcast_last_member_intvl": ("mcast_last_member_interval", "MCAST_LAST_MEMBER_INTVL"),
-    "mcast_membership_intvl": ("mcast_membership_interval", "MCAST_MEMBERSHIP_INTVL"),
-    "mcast_querier_intvl": ("mcast_querier_interval", "MCAST_QUERIER_INTVL"),
-    "mcast_query_intvl": ("mcast_query_interval", "MCAST_QUERY_INTVL"),
-    "mcast_query_response_intvl": ("mcast_query_response_interval", "MCAST_QUERY_RESPONSE_INTVL"),
-    "mcast_startup_query_intvl": ("mcast_startup_query_interval", "MCAST_STARTUP_QUERY_INTVL"),
-    "mcast_igmp_version": ("mcast_igmp_version", "MCAST_IGMP_VERSION"),
-    "mcast_mld_version": ("mcast_mld_version", "MCAST_MLD_VERSION"),
-    "nf_call_iptables": ("nf_call_iptables", "NF_CALL_IPTABLES"),
-    "nf_call_ip6tables": ("nf_call_ip6tables", "NF_CALL_IP6TABLES"),
-    "nf_call_arptables": ("nf_call_arptables", "NF_CALL_ARPTABLES"),
+    key: (key.replace("_cnt", "_count").replace("_intvl", "_interval"), key.upper())
+    for key in (
+        *("ageing_time", "priority", "group_fwd_mask", "mcast_snooping", "mcast_router", "mcast_querier"),
+        *("mcast_query_use_ifaddr", "mcast_hash_max", "mcast_last_member_cnt", "mcast_startup_query_cnt"),
+        *("mcast_last_member_intvl", "mcast_membership_intvl", "mcast_querier_intvl", "mcast_query_intvl"),
+        *("mcast_query_response_intvl", "mcast_startup_query_intvl", "mcast_igmp_version", "mcast_mld_version"),
+        *("nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"),
+    )
 }
 # The same of a port (… type bridge_slave, IFLA_BRPORT_…).
 OF_A_PORT = {

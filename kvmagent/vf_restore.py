@@ -110,6 +110,5 @@ def _boot() -> str:
 
 
 def _write(found: VfsRestored) -> None:
-    directory = path().parent
-    directory.mkdir(parents=True, exist_ok=True)
+    path().parent.mkdir(parents=True, exist_ok=True)
     write_whole(path(), json.dumps({"boot": _boot(), "found": found.model_dump(mode="json")}).encode())

@@ -74,6 +74,5 @@ def keep(name: str, state: PfState | None) -> None:
 
 
 def _write(states: object) -> None:
-    directory = path().parent
-    directory.mkdir(parents=True, exist_ok=True)
+    path().parent.mkdir(parents=True, exist_ok=True)
     write_whole(path(), json.dumps(states, indent=2).encode())

@@ -62,8 +62,10 @@ def update_network(network: Network, spec: NetworkSpec, *, by: User, seen: str |
 
 def overtaken(network: Network, seen: str | None) -> Problem | None:
     """Somebody has asked for another spec since the person looked; what they fill in would take that back unseen."""
+    if seen is None:
+        return None
     newest = network.newest_update()
-    if seen is None or newest is None or seen == str(newest.pk):
+    if newest is None or seen == str(newest.pk):
         return None
     return Problem(
         text=text(
