@@ -41,8 +41,6 @@ __all__ = ["LinuxHost", "VerbFailed"]
 
 LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
 IN_MEMORY = text("The bridges of libvirt's test driver are not in this kernel.")
-
-
 ON_A_GUEST = (AttachInterface, AttachPair, DetachInterface, DetachVfOfPair, SetInterfaceFilter, SetInboundPolicy)
 
 
@@ -139,7 +137,7 @@ class LinuxHost:
         network: NetworkRef | None = None,
         mute: int = 0,
     ) -> None:
-        if self._libvirt.connection().getType() != "TEST":
+        if not self._is_test_driver():
             for bridge in new:
                 self._persist.take_up(bridge)
             self._guard.arm(links, asks, new, network, mute=mute)
@@ -163,11 +161,11 @@ class LinuxHost:
             self._links.add_bridge(bridge, network, uplink, second)
 
     def replace_second(self, bridge: str, network: NetworkRef, second: str | None) -> None:
-        if self._libvirt.connection().getType() != "TEST":
+        if not self._is_test_driver():
             self._links.replace_second(bridge, network, second)
 
     def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
-        if self._libvirt.connection().getType() != "TEST":
+        if not self._is_test_driver():
             self._links.set_stp(bridge, network, forward_delay)
 
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
@@ -223,10 +221,14 @@ class LinuxHost:
             (verb,) = preview.verbs
         self._load(self._firewall, verb)
 
+    def _is_test_driver(self) -> bool:
+        """What libvirt's test driver has is not in this kernel, whose own links stay untouched. Raises LibvirtDown."""
+        return str(self._libvirt.connection().getType()) == "TEST"
+
     def _only_in_memory(self, verb: Verb) -> bool:
-        """Whether this is libvirt's test driver: what it has is not in this kernel, whose own links stay untouched."""
+        """Whether the verb is told and not done, because this is libvirt's test driver."""
         with self._steps.doing(verb):
-            if self._libvirt.connection().getType() != "TEST":
+            if not self._is_test_driver():
                 return False
         self._steps.already_so(verb, IN_MEMORY)
         return True
