@@ -36,7 +36,7 @@ class Advertised(CabledHost):
             # A route that has run out is used no more, but shown until the kernel clears away: each 30 s by default.
             self.run(["sysctl", "-qw", "net.ipv6.route.gc_interval=1"])
             self.run(["ip", "-6", "route", "delete", "default"])
-            # Who does not forward says in each of its NAs that it is no router, and the kernel then takes the route away.
+            # Who does not forward says in each NA that it is no router, and the kernel then takes the route away.
             self.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"], where=self.lan)
             self.run(["ip", "address", "add", f"{PREFIX}:1/64", "dev", "eth0", "nodad"], where=self.lan)
             self.run(["ip", "address", "add", f"{FAR}/128", "dev", "lo"], where=self.lan)
