@@ -69,8 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     reports = Reports(
         settings, key, journal, nonces, _client(settings.redis_url), lambda waits: watchdog.check(waiting=waits)
     )
-    release = VfRelease()
-    publisher = FactsPublisher(lambda: release.follow(read_facts(libvirt)), reports.facts)
+    release = VfRelease(again=lambda: publisher.changed())
+    publisher = FactsPublisher(partial(release.follow, partial(read_facts, libvirt)), reports.facts)
     watch = Watch(libvirt, publisher.changed)
 
     orders = Orders(
