@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import links, numvfs, settings, vf_keepers, vf_state
+from kvmagent import links, numvfs, settings, udev, vf_keepers, vf_state
 from kvmagent.guard import write_whole
 from kvmagent.links import NoSuchLink
 from kvmagent.steps import Steps, VerbFailed
@@ -26,7 +27,7 @@ from virtnet.text import Text, text
 log = logging.getLogger(__name__)
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-CARD_SECONDS = 30.0  # for udev to load the driver of a PF
+CARD_SECONDS = 60.0  # for udev to load the drivers of the PFs and to name their links; guests wait for them
 
 
 def path() -> Path:
@@ -53,16 +54,17 @@ def restore(note: Callable[[Step], None]) -> VfsRestored:
     states = vf_state.read()
     vf_keepers.write(state.pci for state in states.values())
     problems: list[Text] = []
-    restored = sum(_restore(name, state, note, problems) for name, state in sorted(states.items()))
+    deadline = time.monotonic() + CARD_SECONDS
+    restored = sum(_restore(name, state, deadline, note, problems) for name, state in sorted(states.items()))
     wanted = sum(state.numvfs for state in states.values())
     found = VfsRestored(wanted=wanted, restored=restored, problems=tuple(problems))
     _write(found)
     return found
 
 
-def _restore(name: str, state: PfState, note: Callable[[Step], None], problems: list[Text]) -> int:
-    """How many VFs of this PF are there with all that is wanted of them."""
-    pf = _await_pf(state)
+def _restore(name: str, state: PfState, deadline: float, note: Callable[[Step], None], problems: list[Text]) -> int:
+    """How many VFs of this PF are there with all that is wanted of them. deadline: for the PF's own link."""
+    pf = _await_pf(state, deadline)
     if pf is None:
         problems.append(
             text("%(pf)s (PCI %(pci)s, MAC %(mac)s) is not there.", pf=name, pci=state.pci or "?", mac=state.mac or "?")
@@ -72,6 +74,7 @@ def _restore(name: str, state: PfState, note: Callable[[Step], None], problems: 
     try:
         links.set_state(pf, up=True)  # a VF has no carrier while its PF is down, and may stay in reset
         verbs.set_numvfs(pf, state.numvfs)
+        numvfs.await_links(pf)  # also where somebody else has just made them
     except VerbFailed as error:
         if not numvfs.all_there(pf, state.numvfs):
             problems.append(error.text)
@@ -90,10 +93,14 @@ def _restore(name: str, state: PfState, note: Callable[[Step], None], problems: 
     return state.numvfs - failed
 
 
-def _await_pf(state: PfState) -> str | None:
-    """The link that the PF has now, as soon as its driver has made it."""
-    if _find(state) is None:
-        numvfs.wait(lambda: _find(state) is not None, CARD_SECONDS)
+def _await_pf(state: PfState, deadline: float) -> str | None:
+    """The link that the PF has now, as soon as its driver has made it and udev has named it."""
+
+    def is_named() -> bool:
+        found = _find(state)
+        return found is not None and udev.is_done_with(found)
+
+    numvfs.wait(is_named, deadline - time.monotonic())
     return _find(state)
 
 

@@ -15,7 +15,7 @@ import pytest
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from kvmagent import links, sriov, vf_attributes
+from kvmagent import links, sriov, udev, vf_attributes
 
 UNKNOWN = 0xFFFFFFFF
 EOPNOTSUPP = 95
@@ -39,7 +39,7 @@ class FakeCard:
     counts: list[int] = field(default_factory=list)  # each write to sriov_numvfs
 
     def plug_in(self, monkeypatch: pytest.MonkeyPatch) -> FakeCard:
-        """From now on the agent sees this card."""
+        """From now on the agent sees this card, on a host without udev."""
         devices = self.root / "bus" / "pci" / "devices"
         (self.root / "net").mkdir(parents=True)
         (self.root / "drivers" / self.driver).mkdir(parents=True)
@@ -54,6 +54,7 @@ class FakeCard:
         (self.root / "net" / self.pf / "device").symlink_to(device)
         self._group(device, 14)
         monkeypatch.setattr(sriov, "SYS_CLASS_NET", self.root / "net")
+        monkeypatch.setattr(udev, "RUN", self.root / "udev")
         monkeypatch.setattr(sriov, "write_numvfs", lambda pf, wanted: self.make(wanted))
         monkeypatch.setattr(vf_attributes, "IPRoute", lambda: _Netlink(self))
         real = links.find

@@ -142,7 +142,7 @@ def test_it_waits_until_each_vf_has_its_link(card: FakeCard, monkeypatch: pytest
 
 
 def test_a_vf_whose_driver_never_comes_is_enough_for_a_guest(card: FakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numvfs, "DRIVEN", 0.05)
+    monkeypatch.setattr(numvfs, "LINKED", 0.05)
     real = sriov.write_numvfs
 
     def without_driver(pf: str, wanted: int) -> None:
