@@ -129,7 +129,10 @@ class PersistVerbs:
         """The owner is told later: at this moment the addresses are still on the bridge."""
         if record in self._put_back or lasting.record_of(record.bridge) is None:
             return False
-        lasting.revert(record)
+        try:
+            lasting.let_joined_go(record)
+        finally:
+            lasting.revert(record)
         self._put_back.append(record)
         return True
 

@@ -49,7 +49,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     for name in there:
         for other in wanted:
             steps += _rules(what[name], other) if other != name else []
-    return steps + [step for name in there for step in _sysctls(name, before)]
+    return steps + [step for name in there for step in _sysctls(name, before, up="UP" in shown[name]["flags"])]
 
 
 def batch(lines: list[str], *options: str) -> list[Step]:
@@ -153,11 +153,16 @@ def _ipv6_waits(name: str, before: Snapshot) -> list[Step]:
     return [sysctl("ipv6", name, "addr_gen_mode", "1"), sysctl("ipv6", name, "disable_ipv6", "0")]
 
 
-def _sysctls(name: str, before: Snapshot) -> list[Step]:
-    found: list[Step] = []
+def _sysctls(name: str, before: Snapshot, *, up: bool) -> list[Write]:
+    found: list[Write] = []
     for version, keys in snapshot.SYSCTLS.items():
         for key in sorted(keys, key=lambda key: key in LAST):
             value = before.get((name, f"sysctl {version} {key}"))
             if value is not None:
                 found.append(sysctl(version, name, key, value))
-    return found
+    if up:
+        return found
+    # Another mode than its owner has set meanwhile would give a link-local address to one that is down too.
+    waits = sysctl("ipv6", name, "disable_ipv6", "1")
+    mode_first = sorted(found, key=lambda step: step["path"] == waits["path"])
+    return [waits, *mode_first]

@@ -19,6 +19,7 @@ from kvmagent.persist.configuration import MODULES, masked, masked_configuration
 from kvmagent.persist.owners import OwnerFailed
 from virtnet.configuration import FileChange, Lasting, LinkConfiguration, Owner
 from virtnet.persist import CannotLast, LastingBridge, edits, file_changes, rewritten
+from virtnet.persist.lasting import SECOND
 from virtnet.text import text
 
 OF_NETWORKD = ("networkd", "netplan")
@@ -163,6 +164,14 @@ def revert(record: Record) -> None:
         files.write(FileChange(path=one.path, after=one.before) for one in reversed(record.edits))
 
 
+def let_joined_go(record: Record) -> None:
+    """Before the files are reverted, and the links after them: networkd, which has been told of the files, would have
+    each port join again that leaves. Raises OwnerFailed, OSError."""
+    stay = _ports(record.former) if record.former is not None else []
+    if record.owner in OF_NETWORKD and networkd.is_here():
+        networkd.let_go(_networks(record, [port for port in _ports(record) if port not in stay]))
+
+
 def tell_reverted(record: Record) -> None:
     """The owner of it. Raises OwnerFailed, OSError."""
     if record.former is None:
@@ -208,9 +217,13 @@ def go_on(record: Record) -> None:
 
 @contextmanager
 def left_alone(bridge: str) -> Iterator[None]:
-    """While it is taken away, though it is still in the files: of the owners only NetworkManager would make it again at
-    once. Afterwards it goes on with the uplink. Raises OwnerFailed."""
+    """While it is taken away, though it is still in the files: NetworkManager would make it again at once, and goes on
+    with the uplink afterwards; networkd would have each port join again that has left, and gives a port up for good
+    whose bridge has gone meanwhile. That goes on with the uplink once the files have gone. Raises OwnerFailed,
+    OSError."""
     record = record_of(bridge)
+    if record is not None and record.owner in OF_NETWORKD and networkd.is_here():
+        networkd.let_go(_networks(record, _ports(record)))
     if record is None or record.owner != "networkmanager":
         yield
         return
@@ -227,7 +240,7 @@ def let_go(bridge: str, port: str) -> None:
     if record.owner == "networkmanager":
         networkmanager.let_go([port])
     elif record.owner in OF_NETWORKD:
-        networkd.let_go(port)
+        networkd.let_go(_networks(record, [port]))
 
 
 def hold(record: Record) -> None:
@@ -243,6 +256,13 @@ def hold(record: Record) -> None:
 
 def _second(record: Record) -> str | None:
     return record.second.link if record.second is not None else None
+
+
+def _networks(record: Record, ports: list[str]) -> list[str]:
+    """The names of the .network files of these ports."""
+    second = _second(record)
+    called = [SECOND if port == second else "port" for port in ports]
+    return [MODULES[record.owner].network_of(record.bridge, one) for one in called]
 
 
 def _ports(record: Record) -> list[str]:

@@ -56,6 +56,11 @@ def take_back(bridge: str, uplink: LinkConfiguration) -> None:
     networkd.take_back(bridge, uplink, f"10-netplan-{uplink.link}.network")
 
 
+def network_of(bridge: str, called: str) -> str:
+    """Of a port of ours: the name of the .network that netplan makes."""
+    return f"{Path(GENERATED).name}kvmpanel-{bridge}{called.removeprefix('port')}.network"
+
+
 def _files() -> list[ConfigurationFile]:
     """In netplan's order: by name, and a file of /run wins over one of the same name in /etc, that over /lib."""
     paths = {path.name: path for directory in DIRECTORIES for path in (Path("/") / directory).glob("*.yaml")}

@@ -5,18 +5,19 @@ The link's state file under /run is what `networkctl` itself reads.
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 from kvmagent.persist import files
 from kvmagent.persist.owners import Link, ask, read_file
 from virtnet.configuration import ConfigurationFile, DhcpClient, FileChange, LinkConfiguration
 from virtnet.persist.networkd import FIRST
+from virtnet.text import text
 
 UNIT = Path("/run/systemd/units/invocation:systemd-networkd.service")  # there while it runs
 RUN = Path("/run/systemd/netif")
 RUNTIME = Path("/run/systemd/network")
-FREE = "kvmpanel-free.conf"
+FREE, KEPT = "kvmpanel-free.conf", "kvmpanel-keep.conf"
+OURS = {FREE, KEPT}
 # Else networkd takes the addresses off a link whose file has changed before it puts them on again.
 KEEP = "[Network]\nKeepConfiguration=yes\n"
 
@@ -31,8 +32,18 @@ def read(link: Link) -> LinkConfiguration | None:
     path = state.get("NETWORK_FILE", "")
     if not is_here() or not path or state.get("ADMIN_STATE") == "unmanaged":
         return None
-    paths = [path, *state.get("NETWORK_FILE_DROPINS", "").split()]
+    # Without those of ours, which are networkd's until the next start only.
+    drop_ins = state.get("NETWORK_FILE_DROPINS", "").split()
+    paths = [path, *(one for one in drop_ins if Path(one).name not in OURS)]
     found = [file for path in paths if (file := read_file(Path(path))) is not None]
+    if not found:
+        why = text(
+            "systemd-networkd goes by a file for %(link)s that has gone: %(path)s. Restart it: systemctl restart "
+            "systemd-networkd",
+            link=link.name,
+            path=path,
+        )
+        return LinkConfiguration(link=link.name, permanent_mac=link.permanent_mac, why=why)
     dhcp = any(_asks_dhcp(file) for file in found)
     lease = _variables(RUN / "leases" / str(link.index))
     client: DhcpClient | None = "networkd" if dhcp else None
@@ -67,30 +78,41 @@ def take_back(bridge: str, uplink: LinkConfiguration, name: str = "") -> None:
     """After the files have gone. name: of the uplink's .network where it is not among its files. Raises OwnerFailed,
     OSError."""
     names = [name] if name else [Path(file.path).name for file in uplink.files if file.path.endswith(".network")]
+    _forget_free()
     _reload(*names[:1])
 
 
-def let_go(link: str) -> None:
-    """Until `hold`, or the next start, networkd leaves the link alone: else it would have a port join again as soon as
-    it goes down. Raises OwnerFailed, OSError."""
-    name = Path(_variables(RUN / "links" / str(socket.if_nametoindex(link))).get("NETWORK_FILE", "")).name
-    if name:
-        files.write([FileChange(path=f"{RUNTIME}/{name}.d/{FREE}", after="[Link]\nUnmanaged=yes\n")])
+def network_of(bridge: str, called: str) -> str:
+    """Of a port of ours: the name of its .network."""
+    return f"{FIRST}{bridge}-{called}.network"
+
+
+def let_go(names: list[str]) -> None:
+    """Until `hold`, or the next start, networkd leaves the ports with these .network files alone: else it would have a
+    port join again as soon as it has left its bridge. Raises OwnerFailed, OSError."""
+    # By the files' names: in the links' own files networkd says only some moments later which it has taken.
+    files.write(FileChange(path=f"{RUNTIME}/{name}.d/{FREE}", after="[Link]\nUnmanaged=yes\n") for name in names)
+    if names:
         ask(["networkctl", "reload"])
 
 
 def hold() -> bool:
     """What was let go is networkd's again; whether there was any. Raises OwnerFailed, OSError."""
-    gone = list(RUNTIME.glob(f"*.network.d/{FREE}"))
-    files.write(FileChange(path=str(path)) for path in gone)
+    gone = _forget_free()
     if gone:
         ask(["networkctl", "reload"])
+    return gone
+
+
+def _forget_free() -> bool:
+    gone = list(RUNTIME.glob(f"*.network.d/{FREE}"))
+    files.write(FileChange(path=str(path)) for path in gone)
     return bool(gone)
 
 
 def _reload(*names: str) -> None:
     """names: of the .network files that get a drop-in until the next start."""
-    files.write(FileChange(path=f"{RUNTIME}/{name}.d/kvmpanel-keep.conf", after=KEEP) for name in names)
+    files.write(FileChange(path=f"{RUNTIME}/{name}.d/{KEPT}", after=KEEP) for name in names)
     ask(["networkctl", "reload"])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmagent.persist import files, ifupdown, owners
+from kvmagent.persist import files, ifupdown, netplan, networkd, owners
 from kvmagent.persist.configuration import masked
 from kvmagent.persist.owners import Link
 from virtnet.configuration import FileChange
@@ -122,3 +122,34 @@ def test_what_a_power_cut_left_of_a_file_is_written_over(tmp_path: Path) -> None
     (tmp_path / ".interfaces.kvmpanel").write_text("auto b")
     files.write([FileChange(path=str(tmp_path / "interfaces"), after="auto br0\n")])
     assert [one.name for one in tmp_path.iterdir()] == ["interfaces"]
+
+
+@pytest.fixture
+def networkd_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """systemd-networkd has taken eth0 by the file that is returned, with a drop-in of ours of this start."""
+    own = tmp_path / "20-wired.network"
+    own.write_text("[Match]\nName=eth0\n\n[Network]\nAddress=10.0.0.5/24\n")
+    drop_in = tmp_path / networkd.KEPT
+    drop_in.write_text(networkd.KEEP)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/2").write_text(f"ADMIN_STATE=configured\nNETWORK_FILE={own}\nNETWORK_FILE_DROPINS={drop_in}\n")
+    monkeypatch.setattr(networkd, "is_here", lambda: True)
+    monkeypatch.setattr(networkd, "RUN", tmp_path)
+    return own
+
+
+def test_what_networkd_was_told_until_the_next_start_is_not_written_for_good(networkd_runs: Path) -> None:
+    found = networkd.read(Link("eth0", 2, ""))
+    assert found is not None
+    assert [file.path for file in found.files] == [str(networkd_runs)]
+
+
+def test_a_link_whose_file_has_gone_is_refused_and_the_bridge_not_written_without_its_addresses(
+    networkd_runs: Path,
+) -> None:
+    networkd_runs.unlink()
+    found = networkd.read(Link("eth0", 2, ""))
+    assert found is not None
+    assert found.owner is None
+    assert str(networkd_runs) in str(found.why)
+    assert netplan.read(Link("eth0", 2, "")) is None
