@@ -33,6 +33,7 @@ LONGEST_STEP = 10.0  # seconds
 LINES_A_SECOND = 1000  # of a batch, at the very least
 LONGEST_WAIT = 0.5  # seconds, for what the kernel does by itself
 END = "link show dev lo"  # the last line of a batch, and the only one that prints
+KINDS: tuple[tuple[str, ...], ...] = ((), ("-6",))  # of batches: options of `ip`, -6 for rules
 
 
 class Write(TypedDict):
@@ -44,8 +45,8 @@ class Write(TypedDict):
 
 
 class Batch(TypedDict):
-    """Lines for `ip -force -batch`: what is so already the kernel refuses, and the rest goes on, also after a line that
-    `ip` itself does not understand."""
+    """Lines for `ip -force -batch`, which print nothing: what is so already the kernel refuses, and the rest goes on,
+    also after a line that `ip` itself does not understand."""
 
     do: Literal["ip"]
     options: list[str]  # [], ["-4"], ["-6"]
@@ -82,21 +83,23 @@ def boot_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def carry_out(steps: list[Step]) -> list[str]:
-    """Each step in order, whatever becomes of the others; what was said against them."""
+def carry_out(steps: list[Step], batches: Batches | None = None) -> list[str]:
+    """Each step in order, whatever becomes of the others; what was said against them. batches: that stand ready, and
+    are used up."""
     said = []
-    for step in steps:
-        try:
-            if step["do"] == "write":
-                Path(step["path"]).write_text(step["value"])
-            elif step["do"] == "ip":
-                said += _batch(["ip", *step["options"]], step["lines"])
-            elif step["do"] == "wait":
-                _wait(Path(step["path"]), step["value"])
-            else:
-                said += _run(step["command"])
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said.append(str(error))
+    with contextlib.closing(batches or Batches()) as batches:
+        for step in steps:
+            try:
+                if step["do"] == "write":
+                    Path(step["path"]).write_text(step["value"])
+                elif step["do"] == "ip":
+                    said += batches.run(tuple(step["options"]), step["lines"])
+                elif step["do"] == "wait":
+                    _wait(Path(step["path"]), step["value"])
+                else:
+                    said += _run(step["command"])
+            except (OSError, subprocess.TimeoutExpired) as error:
+                said.append(str(error))
     return said
 
 
@@ -133,33 +136,104 @@ def _wait(path: Path, value: str) -> None:
         time.sleep(0.0002)  # sysfs tells no change of it
 
 
-def _batch(command: list[str], lines: list[str]) -> list[str]:
-    """All at once; one by one where that came to no end: a word that `ip` does not know ends it there and then, -force
-    or not, and says not where."""
-    text = "".join(f"{line}\n" for line in [*lines, END])
-    done = _ran([*command, "-force", "-batch", "-"], text, LONGEST_STEP + len(lines) / LINES_A_SECOND)
-    said = done.stderr.splitlines()
-    if not done.stdout:
-        for line in lines:
-            said += _run([*command, *shlex.split(line)])
-    return said
-
-
 def _run(command: list[str]) -> list[str]:
-    return _ran(command).stderr.splitlines()
-
-
-def _ran(command: list[str], text: str = "", timeout: float = LONGEST_STEP) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    done = subprocess.run(
         command,
-        input=text,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=timeout,
+        timeout=LONGEST_STEP,
         check=False,
         start_new_session=True,
     )
+    return done.stderr.splitlines()
+
+
+class Batches:
+    """One `ip` for all the batches of a list of steps that have the same options: to start it takes longer than what it
+    does then. Those of KINDS can stand ready, but not for a second list: `ip` remembers which link has which name."""
+
+    def __init__(self, *kinds: tuple[str, ...]) -> None:
+        self._running: dict[tuple[str, ...], _Ip] = {}
+        with contextlib.suppress(OSError):  # e.g. no memory now: the batch tries once more
+            for options in kinds:
+                self._running[options] = _Ip(options)
+
+    def run(self, options: tuple[str, ...], lines: list[str]) -> list[str]:
+        """All at once; one by one where that came to no end: a word that `ip` does not know ends it there and then,
+        -force or not, and says not where. What was said against them. Raises OSError, TimeoutExpired."""
+        ip = self._running.pop(options, None)
+        if ip is None or ip.is_gone():
+            ip = _Ip(options)
+        try:
+            came_to_the_end = ip.take(lines)
+            said = ip.said()
+        except BaseException:  # it hangs
+            ip.close()
+            raise
+        if came_to_the_end:
+            self._running[options] = ip
+            return said
+        ip.close()
+        for line in lines:
+            said += _run(["ip", *options, *shlex.split(line)])
+        return said
+
+    def close(self) -> None:
+        while self._running:
+            self._running.popitem()[1].close()
+
+
+class _Ip:
+    """Raises OSError."""
+
+    def __init__(self, options: tuple[str, ...]) -> None:
+        command = ["ip", "-oneline", *options, "-force", "-batch", "-"]
+        self._speaking, its = socket.socketpair()
+        self._said = os.memfd_create("said")
+        self._heard = 0  # bytes of it
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=its.fileno(), stdout=its.fileno(), stderr=self._said, start_new_session=True
+            )
+        except OSError:
+            self._speaking.close()
+            os.close(self._said)
+            raise
+        finally:
+            its.close()
+
+    def is_gone(self) -> bool:
+        return self._process.poll() is not None
+
+    def take(self, lines: list[str]) -> bool:
+        """Whether it came to the end of them."""
+        self._speaking.settimeout(LONGEST_STEP + len(lines) / LINES_A_SECOND)
+        told = b""
+        try:
+            self._speaking.sendall("".join(f"{line}\n" for line in [*lines, END]).encode())
+            while not told.endswith(b"\n"):
+                more = self._speaking.recv(4096)
+                if not more:
+                    return False
+                told += more
+        except ConnectionError:
+            return False
+        return True
+
+    def said(self) -> list[str]:
+        """Since the last time."""
+        new = os.pread(self._said, os.fstat(self._said).st_size - self._heard, self._heard)
+        self._heard += len(new)
+        return new.decode(errors="replace").splitlines()
+
+    def close(self) -> None:
+        """It has done its last line, or hangs."""
+        self._process.kill()
+        self._process.wait()
+        self._speaking.close()
+        os.close(self._said)
 
 
 class Guard:
@@ -181,10 +255,12 @@ class Guard:
         self._socket.bind(SOCKET)
         self._socket.listen()
         self._socket.settimeout(LOOK)
+        self._batches: Batches | None = None  # for the next steps: those of the way back at the latest
 
     def watch(self) -> None:
         """Until the change is kept or taken back."""
         while boot_clock() < self._plan["deadline"] and not self._is_told_to_go:
+            self._batches = self._batches or Batches(*KINDS)
             for client in self._clients():
                 with client:
                     if self._hear(client):
@@ -251,7 +327,7 @@ class Guard:
             elif word == "reload":
                 self._read()
             elif word == "run":
-                said = carry_out(json.loads(argument))
+                said = self._carry_out(json.loads(argument))
             client.sendall(json.dumps({"left": self._plan["deadline"] - boot_clock(), "said": said}).encode() + b"\n")
         # Whatever it was: without this guard nobody would put the host back.
         except Exception as error:  # noqa: BLE001
@@ -262,11 +338,15 @@ class Guard:
         self._plan: dict[str, Any] = json.loads((self._directory / PLAN).read_text())
 
     def _restore(self, why: str) -> list[str]:
-        said = carry_out(self._plan["restore"])
+        said = self._carry_out(self._plan["restore"])
         for line in said:
             _log(line)
         self._end("restored", why)
         return said
+
+    def _carry_out(self, steps: list[Step]) -> list[str]:
+        batches, self._batches = self._batches, None
+        return carry_out(steps, batches)
 
     def _end(self, state: Literal["kept", "restored"], why: str) -> None:
         outcome: Outcome = {"owner": self._plan["owner"], "state": state, "why": why, "at": boot_clock()}

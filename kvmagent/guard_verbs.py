@@ -54,14 +54,22 @@ class GuardVerbs:
         return self.armed.before if self.armed is not None and self.armed.of_this_boot else {}
 
     def arm(
-        self, names: tuple[str, ...], asks: Asks, new: tuple[str, ...], network: NetworkRef | None, *, mute: int = 0
+        self,
+        names: tuple[str, ...],
+        asks: Asks,
+        new: tuple[str, ...],
+        network: NetworkRef | None,
+        *,
+        mute: int = 0,
+        facts: HostFacts | None = None,
     ) -> None:
+        """facts: of this moment, where they have been read already."""
         former, state, _ = arming.find()
         ours = former if former is not None and former.owner == self._confirmation.owner else None
         if ours is not None and (state != "kept" or ours.of_this_boot):
             self._go_on(ours, state)
             return
-        facts = self._read_facts()
+        facts = facts or self._read_facts()
         risk = guarding.why_risky(facts, names, network)
         if risk is None:
             if ours is not None:

@@ -137,10 +137,7 @@ class LinuxHost:
         network: NetworkRef | None = None,
         mute: int = 0,
     ) -> None:
-        if not self._is_test_driver():
-            for bridge in new:
-                self._persist.take_up(bridge)
-            self._guard.arm(links, asks, new, network, mute=mute)
+        self._arm(links, asks, new, network, mute)
 
     def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
         # An interrupted try may have set the number, and its guard still waits for the confirmation.
@@ -150,7 +147,7 @@ class LinuxHost:
     def arm_guard_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
         facts = read_facts(self._libvirt)
         links, mute = guarding.wired(facts, network, wanted), guarding.mute_seconds(facts, wanted)
-        self.arm_guard(links, "person", new=(wanted.bridge,), mute=mute)
+        self._arm(links, "person", (wanted.bridge,), None, mute, facts)
 
     def await_confirmation(self) -> None:
         self._guard.await_confirmation()
@@ -220,6 +217,20 @@ class LinuxHost:
             preview.load_firewall(network, rules)
             (verb,) = preview.verbs
         self._load(self._firewall, verb)
+
+    def _arm(
+        self,
+        links: tuple[str, ...],
+        asks: Asks,
+        new: tuple[str, ...],
+        network: NetworkRef | None,
+        mute: int,
+        facts: HostFacts | None = None,
+    ) -> None:
+        if not self._is_test_driver():
+            for bridge in new:
+                self._persist.take_up(bridge)
+            self._guard.arm(links, asks, new, network, mute=mute, facts=facts)
 
     def _is_test_driver(self) -> bool:
         """What libvirt's test driver has is not in this kernel, whose own links stay untouched. Raises LibvirtDown."""

@@ -18,7 +18,7 @@ import pytest
 
 from kvmagent import arming, guard
 from kvmagent.arming import Armed, GuardFailed
-from kvmagent.guard import OUTCOME, SOCKET, Run, boot_clock
+from kvmagent.guard import OUTCOME, SOCKET, Batch, Run, boot_clock
 from tests.agent.cabled_host import wait_until
 
 pytestmark = [pytest.mark.usefixtures("own_network"), pytest.mark.timeout(60)]
@@ -137,11 +137,34 @@ def test_a_guard_that_is_ended_in_the_middle_of_a_step_does_it_and_then_puts_all
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(guards.socket())
         client.sendall(f"run {json.dumps([step])}\n".encode())
-        wait_until(lambda: has_child(pid))
+        wait_until(lambda: has_child(pid, "sh"))
         os.kill(pid, signal.SIGTERM)
         wait_until(lambda: guards.pids() == [])
     assert guards.done.read_text() == "changed\nrestored\n"
     assert arming.find()[1:] == ("restored", "the guard was ended")
+
+
+def test_a_link_that_was_made_anew_between_two_changes_is_the_one_that_is_meant(guards: Guards) -> None:
+    """`ip` remembers for as long as it runs which link has which name."""
+    arming.arm(guards.armed())
+    for index in (50, 60):
+        subprocess.run(["ip", "link", "add", "d0", "index", str(index), "type", "bridge"], check=True)
+        assert arming.run([Batch(do="ip", options=[], lines=["link set dev d0 mtu 1400"])]) == []
+        assert (
+            "mtu 1400"
+            in subprocess.run(["ip", "link", "show", "d0"], check=True, capture_output=True, text=True).stdout
+        )
+        subprocess.run(["ip", "link", "delete", "d0"], check=True)
+    arming.restore("a person")
+
+
+def test_no_ip_that_stood_ready_outlives_its_guard(guards: Guards) -> None:
+    arming.arm(guards.armed())
+    (pid,) = guards.pids()
+    wait_until(lambda: has_child(pid, "ip"))
+    ready = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in ready))
 
 
 @pytest.mark.parametrize("nonsense", ['run [{"do": "dance"}]', "run 7", "run [7]", "run {", "", "keep"[:2], "left\0"])
@@ -180,6 +203,6 @@ while True:
 """
 
 
-def has_child(pid: int) -> bool:
-    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False)
-    return found.stdout.strip() != ""
+def has_child(pid: int, named: str) -> bool:
+    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "comm="], capture_output=True, text=True, check=False)
+    return named in found.stdout.split()
