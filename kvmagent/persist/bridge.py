@@ -161,7 +161,7 @@ def revert(record: Record) -> None:
     if record.former is None:
         put_back(record)
     else:
-        files.write(FileChange(path=one.path, after=one.before) for one in reversed(record.edits))
+        files.unwrite(record.edits)
 
 
 def let_joined_go(record: Record) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from kvmagent.guard import sync_directory, write_whole
@@ -21,14 +21,21 @@ def write(changes: Iterable[FileChange]) -> None:
 
 
 def put_back(changes: Iterable[FileChange], bridge: str) -> None:
-    """In reverse. Of a file that somebody has changed since only what is ours goes. Raises OSError."""
-    for change in reversed(list(changes)):
-        path = Path(change.path)
-        now = read(path)
+    """In reverse, the others too where one cannot be. Of a file that somebody has changed since only what is ours goes.
+    Raises OSError, which names each that is not as before."""
+
+    def former(change: FileChange) -> str | None:
+        now = read(change.path)
         if now is None or change.before is None or now == change.after:
-            _put(path, change.before)
-        else:
-            _put(path, without_marks(now, bridge))
+            return change.before
+        return without_marks(now, bridge)
+
+    _put_each(changes, former)
+
+
+def unwrite(changes: Iterable[FileChange]) -> None:
+    """What `write` has just written, in reverse; the same of what cannot be. Raises OSError."""
+    _put_each(changes, lambda change: change.before)
 
 
 def is_so(change: FileChange, bridge: str) -> bool:
@@ -45,6 +52,17 @@ def read(path: str | Path) -> str | None:
         return Path(path).read_text()
     except FileNotFoundError:
         return None
+
+
+def _put_each(changes: Iterable[FileChange], former: Callable[[FileChange], str | None]) -> None:
+    failed = []
+    for change in reversed(list(changes)):
+        try:
+            _put(Path(change.path), former(change))
+        except (OSError, UnicodeError) as error:
+            failed.append(f"{change.path}: {getattr(error, 'strerror', None) or error}")
+    if failed:
+        raise OSError("; ".join(failed))
 
 
 def _put(path: Path, content: str | None) -> None:

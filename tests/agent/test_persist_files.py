@@ -66,6 +66,25 @@ def test_a_write_that_was_interrupted_is_finished_or_put_back(tmp_path: Path) ->
     assert (tmp_path / "interfaces").read_text() == FORMER
 
 
+@pytest.mark.parametrize("way", ["removed", "undone"])
+def test_all_that_can_be_put_back_is_and_each_that_cannot_is_named(tmp_path: Path, way: str) -> None:
+    changes = [FileChange(path=str(tmp_path / name), before="before\n", after="after\n") for name in "abcd"]
+    for one in changes:
+        Path(one.path).write_text("before\n")
+    files.write(changes)
+    broken = [tmp_path / "b", tmp_path / "d"]
+    for path in broken:
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(OSError, match=r"/d: Is a directory; \S+/b: Is a directory$"):
+        files.put_back(changes, "br0") if way == "removed" else files.unwrite(changes)
+    assert [(tmp_path / name).read_text() for name in "ac"] == ["before\n", "before\n"]
+    for path in broken:
+        path.rmdir()
+    files.put_back(changes, "br0")
+    assert [(tmp_path / name).read_text() for name in "abcd"] == ["before\n"] * 4
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
