@@ -21,7 +21,6 @@ from virtnet.messages import Outcome, Step
 from virtnet.spec import Problem
 from virtnet.text import Text, text
 
-LONGEST_XML = 200_000  # as OrderFinished takes it
 LIBVIRT_SECONDS, LOOK_SECONDS = 30.0, 0.5
 
 log = logging.getLogger(__name__)
@@ -85,17 +84,17 @@ def carry_out(
     taken_away = interrupted and before != "" and now == ""
     if not taken_away and problems:
         outcome: Outcome = "failed" if now != before else "refused"
-        return Finished(outcome=outcome, problems=problems, before=_cut(before), after=_cut(now))
+        return Finished(outcome=outcome, problems=problems, before=before, after=now)
 
     why_not = _apply(action, host)
     if why_not is None:
         after = _describe(action, host)
-        return Finished(outcome="applied", before=_cut(before), after=_cut(after), steps=tuple(steps))
+        return Finished(outcome="applied", before=before, after=after, steps=tuple(steps))
     undone = _undo(host)
     after = _describe(action, host)
     # What an interrupted try did is not on this host's undo stack; only a look tells whether all is as before.
     outcome = "undone" if undone and (not interrupted or after == before) else "failed"
-    return Finished(outcome=outcome, error=why_not, before=_cut(before), after=_cut(after), steps=tuple(steps))
+    return Finished(outcome=outcome, error=why_not, before=before, after=after, steps=tuple(steps))
 
 
 def _facts(libvirt: Libvirt, patience: float) -> HostFacts:
@@ -142,7 +141,3 @@ def _describe(action: AnyAction, host: LinuxHost) -> str:
     except (VerbFailed, LibvirtDown) as error:
         log.warning("the result of %s could not be read back: %s", action.action, error.text)
         return ""
-
-
-def _cut(xml: str) -> str:
-    return xml[:LONGEST_XML]

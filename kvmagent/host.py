@@ -28,7 +28,7 @@ from virtnet.firewall import NetworkRules
 from virtnet.host import Asks
 from virtnet.inbound import InboundPolicy
 from virtnet.interface import InterfaceSpec
-from virtnet.messages import Step
+from virtnet.messages import LONGEST_DESCRIPTION, Step
 from virtnet.plan import RecordingHost
 from virtnet.refs import DomainRef, NetworkRef
 from virtnet.text import text
@@ -39,7 +39,6 @@ from virtnet.vf_pair import AttachPair, DetachVfOfPair
 
 __all__ = ["LinuxHost", "VerbFailed"]
 
-LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
 IN_MEMORY = text("The bridges of libvirt's test driver are not in this kernel.")
 ON_A_GUEST = (AttachInterface, AttachPair, DetachInterface, DetachVfOfPair, SetInterfaceFilter, SetInboundPolicy)
 

@@ -13,6 +13,7 @@ from virtnet.facts import HostFacts
 from virtnet.spec import Problem
 from virtnet.text import Text
 
+LONGEST_DESCRIPTION = 200_000  # characters of OrderFinished.before and .after
 Outcome = Literal["applied", "refused", "undone", "failed"]
 
 
@@ -111,8 +112,8 @@ class OrderFinished(Message):
     steps: tuple[Step, ...] = ()
     problems: tuple[Problem, ...] = ()
     error: Text | None = None
-    before: Annotated[str, Field(max_length=200_000)] = ""  # the object's XML, or nothing when it was not there
-    after: Annotated[str, Field(max_length=200_000)] = ""
+    before: Annotated[str, Field(max_length=LONGEST_DESCRIPTION)] = ""  # XML; nothing: it was not there
+    after: Annotated[str, Field(max_length=LONGEST_DESCRIPTION)] = ""
 
 
 class OrderRejected(Message):
