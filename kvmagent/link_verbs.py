@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kvmagent import bridge_move, bridge_settings, bridge_stp, bridges, carried, links, silent_links, snapshot
+from kvmagent import (
+    bridge_move,
+    bridge_settings,
+    bridge_stp,
+    bridges,
+    carried,
+    links,
+    links_back,
+    silent_links,
+    snapshot,
+)
 from kvmagent.bridge_mark import Mark
-from kvmagent.guard import carry_out
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
 from kvmagent.persist import bridge as lasting
-from kvmagent.restore import batch
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
 from virtnet import direct, moves, verbs
 from virtnet.bridges import why_it_stays
 from virtnet.facts import HostFacts
 from virtnet.moves import Carried
-from virtnet.persist.lasting import BEHIND
 from virtnet.refs import NetworkRef
 from virtnet.text import text
 from virtnet.verbs import Verb
@@ -50,7 +57,7 @@ class LinkVerbs:
             if kind == "bridge":
                 if self._guard.armed is None and self._was_interrupted(bridge, network):
                     self._compares = False
-                    self._push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
+                    self._push(verbs.delete_bridge(bridge), lambda: links_back.take_away(bridge))
                 self._steps.already_so(verb)
                 return
             if kind is not None:
@@ -59,7 +66,7 @@ class LinkVerbs:
                 )
             wanted = bridges.settings_for(network, *(one for one in (uplink, second) if one is not None))
             self._touch(bridge, uplink, second)
-            self._push(verbs.delete_bridge(bridge), lambda: self._take_away(bridge))
+            self._push(verbs.delete_bridge(bridge), lambda: links_back.take_away(bridge))
             bridges.add(bridge, wanted)
             self._steps.done(verb)
 
@@ -84,9 +91,9 @@ class LinkVerbs:
             self.gone.add(bridge)
             self._touch(bridge, *mark.names)
             back = verbs.add_bridge(bridge, mark.uplink)
-            self._push(back, lambda: self._make_again(bridge, former, was_up=was_up))
+            self._push(back, lambda: links_back.make_again(bridge, former, was_up=was_up))
             with lasting.left_alone(bridge):
-                self._take_away(bridge)
+                links_back.take_away(bridge)
             freed = text("%(link)s is free again, as it was before.", link=mark.uplink) if mark.uplink else None
             self._steps.done(verb, freed)
 
@@ -109,10 +116,10 @@ class LinkVerbs:
                 return
             self._touch(bridge, link)
             back = Verb(text=text("Free %(link)s again.", link=link), command=f"ip link set {link} nomaster")
-            self._push(back, lambda: self._free(bridge, mark, link))
+            self._push(back, lambda: links_back.free(bridge, mark, link))
             if mark.second is not None and link == mark.second.name:
                 verb = verbs.set_master(link, bridge, is_second=True)
-                self._join_behind(bridge, link)
+                links_back.join_behind(bridge, link)
             else:
                 bridges.set_master(link, bridge)
             # Else it and the bridge, which has the same MAC, would carry the same link-local address.
@@ -129,7 +136,7 @@ class LinkVerbs:
                 return
             self._touch(bridge, second, former.name if former else None)
             own = mark if bridges.is_marked(bridge) else None
-            self._push(verb, lambda: self._mark_again(bridge, own))
+            self._push(verb, lambda: links_back.mark_again(bridge, own))
             if former is not None:
                 self._release(bridge, mark, former.name)
             bridges.set_mark(bridge, mark.with_second(bridges.found(second) if second is not None else None))
@@ -148,7 +155,7 @@ class LinkVerbs:
                 raise VerbFailed(text("%(bridge)s is there already, without STP, and stays so.", bridge=bridge))
             self._touch(bridge)
             back = verbs.set_stp(bridge, round(delay) if on else 0)
-            self._push(back, lambda: self._set_stp_back(bridge, on=on, forward_delay=delay))
+            self._push(back, lambda: links_back.set_stp_back(bridge, on=on, forward_delay=delay))
             bridge_stp.set_stp(bridge, on=forward_delay > 0, forward_delay=forward_delay)
             self._steps.done(verb)
 
@@ -160,7 +167,7 @@ class LinkVerbs:
                 return
             self._touch(link)
             back = Verb(text=text("Set %(link)s down.", link=link), command=f"ip link set {link} down")
-            self._push(back, lambda: self._set_down(link))
+            self._push(back, lambda: links_back.set_down(link))
             links.set_state(link, up=True)
             self._steps.done(verb)
 
@@ -173,7 +180,7 @@ class LinkVerbs:
                 self._steps.already_so(verb)
                 return
             self._touch(link)
-            self._steps.push(verbs.take_back(link), lambda: self._let_speak(link))
+            self._steps.push(verbs.take_back(link), lambda: links_back.let_speak(link))
             silent_links.silence(link)
             self._steps.done(verb)
 
@@ -189,7 +196,7 @@ class LinkVerbs:
             verb = verbs.take_back(link)
             with self._steps.doing(verb):
                 self._touch(link)
-                self._steps.push(verbs.leave_to_guest(link), partial(self._silence, link))
+                self._steps.push(verbs.leave_to_guest(link), partial(links_back.silence, link))
                 silent_links.let_speak(link)
                 self._steps.done(verb)
 
@@ -240,9 +247,11 @@ class LinkVerbs:
         verb = verbs.free(name, bridge, mark.uplink, was_up=was_up)
         with self._steps.doing(verb):
             tuned = bridge_settings.lines(bridge_settings.shown(name))
-            self._push(verbs.set_master(name, bridge), lambda: self._join_again(bridge, name, tuned, is_second=True))
+            self._push(
+                verbs.set_master(name, bridge), lambda: links_back.join_again(bridge, name, tuned, is_second=True)
+            )
             lasting.let_go(bridge, name)
-            if self._free(bridge, mark, name):
+            if links_back.free(bridge, mark, name):
                 if mark.uplink is not None and links.master(mark.uplink) == bridge:
                     bridge_stp.claim(mark.uplink)
                 self._steps.done(verb)
@@ -264,98 +273,3 @@ class LinkVerbs:
             return False
         facts = self._read_facts()
         return facts.libvirt_error is None and all(one.uuid != network.uuid for one in facts.networks)
-
-    # The ways back. Each looks first: what it takes back may never have come about.
-
-    def _take_away(self, bridge: str) -> bool:
-        if links.kind(bridge) is None:
-            return False
-        mark = bridges.mark(bridge)
-        if mark is None:
-            raise VerbFailed(text("%(bridge)s stays: the panel did not make it.", bridge=bridge))
-        if others := [port for port in bridges.ports(bridge) if port not in mark.names]:
-            users = ", ".join(others)
-            raise VerbFailed(text("%(bridge)s stays: %(users)s stands on it.", bridge=bridge, users=users))
-        for name in reversed(mark.names):
-            self._free(bridge, mark, name)
-        bridges.delete(bridge)
-        return True
-
-    @staticmethod
-    def _free(bridge: str, mark: Mark, name: str) -> bool:
-        """The uplink as it was found. It leaves the bridge last: after a kill in between all of this is done again."""
-        if links.kind(name) is None or links.master(name) != bridge:
-            return False
-        found = next(uplink for uplink in mark.uplinks if uplink.name == name)
-        if not found.was_up:
-            links.set_state(name, up=False)
-        if found.had_ipv6:
-            bridges.set_ipv6(name, on=True)
-        bridges.set_master(name, None)
-        return True
-
-    @staticmethod
-    def _mark_again(bridge: str, mark: Mark | None) -> bool:
-        if links.kind(bridge) is None:
-            return False
-        bridges.set_mark(bridge, mark)
-        return True
-
-    @staticmethod
-    def _join_behind(bridge: str, second: str) -> None:
-        """Down until STP knows that the first uplink goes on forwarding, whatever port numbers the two have."""
-        links.set_state(second, up=False)
-        bridges.set_master(second, bridge)
-        bridge_stp.set_priority(second, BEHIND)
-
-    @staticmethod
-    def _join_again(bridge: str, uplink: str, tuned: Sequence[str] = (), *, is_second: bool = False) -> bool:
-        if links.kind(uplink) is None or links.master(uplink) == bridge:
-            return False
-        if is_second:
-            LinkVerbs._join_behind(bridge, uplink)
-        else:
-            bridges.set_master(uplink, bridge)
-        carry_out(batch(list(tuned)))
-        bridges.set_ipv6(uplink, on=False)
-        links.set_state(uplink, up=True)
-        return True
-
-    @staticmethod
-    def _make_again(bridge: str, former: bridges.Settings, *, was_up: bool) -> bool:
-        if links.kind(bridge) is None:
-            bridges.add(bridge, former)
-        links.set_state(bridge, up=was_up)
-        for number, uplink in enumerate(former.mark.names):
-            if number == 1:  # two cables are a loop without STP, and one that comes under STP is mute for a while
-                bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
-            LinkVerbs._join_again(bridge, uplink, is_second=number == 1)
-        carry_out(batch(list(former.tuned)))
-        bridge_stp.set_stp(bridge, on=former.stp, forward_delay=former.forward_delay)
-        return True
-
-    @staticmethod
-    def _set_stp_back(bridge: str, *, on: bool, forward_delay: float) -> bool:
-        if links.kind(bridge) is None or bridge_stp.read(bridge) == (on, forward_delay):
-            return False
-        bridge_stp.set_stp(bridge, on=on, forward_delay=forward_delay)
-        return True
-
-    @staticmethod
-    def _let_speak(link: str) -> bool:
-        if link not in silent_links.silent_links():
-            return False
-        silent_links.let_speak(link)
-        return True
-
-    @staticmethod
-    def _silence(link: str) -> bool:
-        silent_links.silence(link)
-        return True
-
-    @staticmethod
-    def _set_down(link: str) -> bool:
-        if links.kind(link) is None or not links.is_up(link):
-            return False
-        links.set_state(link, up=False)
-        return True
