@@ -5,6 +5,8 @@ See virtnet/moves.py for the order.
 
 from __future__ import annotations
 
+import re
+
 from kvmagent import bridge_stp, carried, detour, restore
 from kvmagent.bridge_mark import Found, Mark
 from kvmagent.guard import Step, Wait, Write
@@ -82,10 +84,16 @@ def why_not_moved(what: Carried, target: str) -> Text | None:
     now = carried.read(target)
     missing = [one.words for one in what.addresses if not one.dynamic and one.on(target) not in now.addresses]
     routes = [moves.renamed(route, what.link, target) for route in what.routes if not carried.renewed(route)]
-    missing += [route for route in routes if route not in now.routes]
+    there = {_timeless(route) for route in now.routes}
+    missing += [route for route in routes if _timeless(route) not in there]
     if not missing:
         return None
     return text("%(link)s did not take over %(what)s.", link=target, what=", ".join(missing))
+
+
+def _timeless(route: str) -> str:
+    """Without the seconds until it ends, which go on meanwhile."""
+    return re.sub(r" expires \d+", "", route)
 
 
 def _sysctls_like(uplink: str, bridge: str, before: Snapshot) -> list[Step]:

@@ -6,13 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from kvmagent import links, snapshot
+from kvmagent import bridge_move, carried, links, snapshot
 from kvmagent.guard_verbs import GuardVerbs, NobodyConfirms
 from kvmagent.host import LinuxHost, VerbFailed
 from kvmagent.libvirt_connection import Libvirt
 from kvmagent.link_verbs import LinkVerbs
 from kvmagent.steps import Steps
 from kvmagent.way_to_panel import link_to
+from tests.agent.cabled_host import wait_until
 from virtnet.facts import HostFacts
 from virtnet.link_facts import Route, Rule
 from virtnet.messages import Step
@@ -155,3 +156,14 @@ def test_libvirt_s_test_driver_touches_no_link_of_this_kernel() -> None:
     Bridge(name="lan", bridge="br0", uplink="e0").apply(LinuxHost(Libvirt("test:///default"), steps.append), ref)
     assert [step.outcome for step in steps[:4]] == ["already-so"] * 4
     assert snapshot.differences(before, snapshot.take()) == []
+
+
+def test_a_route_that_ends_by_itself_is_there_though_its_seconds_have_gone_on(own_network: None) -> None:
+    for line in ("link add d0 type bridge", "link set d0 up", "-6 route add 2001:db8::/64 dev d0 expires 900"):
+        subprocess.run(["ip", *line.split()], check=True)
+    what = carried.read("d0")
+    assert any(" expires " in route for route in what.routes)
+    wait_until(lambda: carried.read("d0").routes != what.routes)
+    assert bridge_move.why_not_moved(what, "d0") is None
+    subprocess.run(["ip", "-6", "route", "delete", "2001:db8::/64", "dev", "d0"], check=True)
+    assert bridge_move.why_not_moved(what, "d0") is not None
