@@ -10,7 +10,7 @@ build=(gcc libc6-dev libvirt-dev pkg-config python3-dev python3-venv)
 lab=(busybox-static cpio debootstrap dnsmasq-base e2fsprogs gettext iproute2 iptables iputils-ping kmod libvirt-clients libvirt-daemon
      libvirt-daemon-config-nwfilter libvirt-daemon-driver-qemu libvirt-daemon-system libxml2-utils nftables qemu-system-x86
      qemu-utils redis-server systemd-container udev util-linux)
-tests=(chromium conntrack postgresql)
+tests=(chromium-headless-shell conntrack postgresql)
 
 wanted=("${build[@]}" "${lab[@]}")
 [ "${1:-test}" = demo ] || wanted+=("${tests[@]}")

@@ -36,7 +36,7 @@ def chromium(panel: LabPanel) -> Iterator[Browser]:
     # After the lab: Playwright keeps an event loop running in this thread, and pyroute2 wants one of its own.
     with sync_playwright() as playwright:
         # Debian's Chromium; as root it has no sandbox.
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"])
         yield browser
         browser.close()
 

@@ -36,7 +36,7 @@ def chromium() -> Iterator[Browser]:
         # Playwright keeps an event loop in this thread; Django then refuses the ORM unless told that it is meant.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         # Debian's Chromium; as root it has no sandbox.
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"])
         yield browser
         browser.close()
 
