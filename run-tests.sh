@@ -21,10 +21,15 @@ if [ "$(id -u)" = 0 ]; then
     fetching=$!
 fi
 
-make --no-print-directory -j 2 --output-sync lint types
+# mypy has one processor for half a minute; the other begins with the tests.
+make --no-print-directory -j 2 --output-sync lint types >"$notes/linted" 2>&1 &
+linting=$!
 unit="not lab and not browser and not postgres and not quiet"
 $python -m pytest -q -n 2 --durations=15 -m "$unit and not waits"
-$python -m tests.once_more -q -n 6 --dist load --maxschedchunk=1 --durations=15 -m "$unit and waits"
+wait "$linting" || { cat "$notes/linted"; exit 1; }
+cat "$notes/linted"
+# Each worker reads all the files it is given: tests/conftest.py holds these tests to these places.
+$python -m tests.once_more -q -n 6 --dist load --maxschedchunk=1 --durations=15 -m "$unit and waits" tests/agent
 $python -m tests.on_postgres --durations=10
 
 if [ -n "$fetching" ]; then
@@ -32,7 +37,8 @@ if [ -n "$fetching" ]; then
     cat "$notes/fetched"
 fi
 # The lab's hosts mostly wait, for guests that boot and windows that end, so there are more at a time than processors.
-$python -m tests.once_more -q -n 3 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet"
+$python -m tests.once_more -q -n 3 --dist loadfile --no-loadscope-reorder --durations=25 -m "(lab or browser) and not quiet" \
+    tests/lab tests/browser tests/panel/test_pages_in_chromium.py
 # What counts packets or milliseconds has the machine for itself.
 $python -m tests.on_postgres --once-more -n 0 -m quiet
-$python -m tests.once_more -q --durations=10 -m quiet
+$python -m tests.once_more -q --durations=10 -m quiet tests/agent tests/panel/test_processes.py
