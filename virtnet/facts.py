@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from virtnet.channel import CONFIRM_SECONDS
 from virtnet.configuration import Lasting, LinkConfiguration
-from virtnet.fields import ForeignName, MacAddress
+from virtnet.fields import ForeignName, MacAddress, OwnName
 from virtnet.link_facts import AnyAddress, AnyInterface, Fact, Link, Route, Rule
 from virtnet.refs import DomainRef
 from virtnet.text import Text
@@ -36,7 +36,7 @@ class Lease(Fact):
 class NetworkFacts(Fact):
     """A libvirt network as it is on the host, whoever made it."""
 
-    name: ForeignName
+    name: OwnName
     uuid: UUID
     active: bool
     persistent: bool = True
@@ -116,7 +116,7 @@ class InboundFacts(Fact):
 
 
 class DomainFacts(Fact):
-    name: ForeignName
+    name: OwnName
     uuid: UUID
     state: str  # running, shut off, paused … as `virsh list --all` says
     persistent: bool = True

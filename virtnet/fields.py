@@ -86,6 +86,9 @@ MacAddress = Annotated[str, AfterValidator(_mac_address)]
 # command.
 ForeignName = Annotated[str, Field(max_length=1024)]
 
+# What a network, a guest or a link is itself called: neither libvirt nor the kernel has one without a name.
+OwnName = Annotated[ForeignName, Field(min_length=1)]
+
 # A foreign name that we write into a document for libvirt, e.g. the network that a card is plugged into.
 WrittenName = Annotated[ForeignName, AfterValidator(_fits_xml)]
 

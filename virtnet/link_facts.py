@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from virtnet.fields import ForeignName
+from virtnet.fields import ForeignName, OwnName
 from virtnet.vf import VfAttributes
 
 AnyAddress = IPv4Address | IPv6Address
@@ -46,7 +46,7 @@ class Vf(Fact):
 class Link(Fact):
     """A netdev, as iproute2 shows it."""
 
-    name: ForeignName
+    name: OwnName
     index: int
     kind: str = ""  # IFLA_INFO_KIND: bridge, veth, tun, vlan, bond, macvtap …; empty for a physical card and for lo
     master: ForeignName | None = None

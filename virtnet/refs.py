@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from virtnet.fields import ForeignName
+from virtnet.fields import OwnName
 
 
 class NetworkRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uuid: UUID
-    name: Annotated[ForeignName, Field(min_length=1)]
+    name: OwnName
 
 
 class DomainRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     uuid: UUID
-    name: Annotated[ForeignName, Field(min_length=1)]
+    name: OwnName

@@ -93,7 +93,7 @@ def test_its_own_bridge_and_route_are_no_overlap() -> None:
 def test_odd_facts_never_make_a_check_fail() -> None:
     facts = HostFacts(
         links=(
-            link("", kind="?"),
+            link(".", kind="?"),
             link("../../etc", master="\n"),
             link("x" * 1000, addresses=(ip_interface("::1/0"),)),
         ),

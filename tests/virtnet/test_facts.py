@@ -81,10 +81,19 @@ def test_what_is_there_is_found_and_nothing_else() -> None:
     assert facts.link("nope") is None
 
 
-@pytest.mark.parametrize("name", ["..", "a\nb", "😀", "", "x" * 1024, "<script>", "%(x)s"])
+@pytest.mark.parametrize("name", ["..", "a\nb", "😀", "x" * 1024, "<script>", "%(x)s"])
 def test_nobody_s_odd_name_is_refused(name: str) -> None:
     facts = HostFacts(links=(link(name, kind="bridge"),), networks=(network(name, "open", bridge=name),))
     assert HostFacts.model_validate_json(facts.model_dump_json()) == facts
+
+
+def test_what_has_no_name_at_all_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        link("")
+    with pytest.raises(ValidationError):
+        network("", "nat")
+    with pytest.raises(ValidationError):
+        guest(name="")
 
 
 def test_only_a_running_guest_runs() -> None:
