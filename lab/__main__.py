@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from lab import Lab, LabError, demo, disk_image, guest_image, sriov_machine
+from lab import Lab, LabError, demo, disk_image, guest_image, sriov_qemu
 from lab.host import LabHost
 
 
@@ -100,7 +100,7 @@ def _fetch(_: argparse.Namespace) -> int:
     guest_image.ensure(tell)
     guest_image.with_vf_driver(tell)
     disk_image.ensure(tell)
-    sriov_machine.qemu(tell)
+    sriov_qemu.tree(tell)
     tell("all is there")
     return 0
 

@@ -5,6 +5,21 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a kernel does at its start for a machine that is used in earnest, and what emulation makes dear.
+KERNEL_ARGUMENTS = "quiet mitigations=off random.trust_cpu=on cryptomgr.notests tsc=reliable clearcpuid=rep_good"
+# Only of these kinds udev hears at the start what is there already: of consoles, sensors and processors, with all their
+# modules, an emulated processor hears for seconds.
+KINDS = ("block", "misc", "net", "pci", "virtio")
+# Path -> text, of each machine.
+FILES = {
+    # networkd asks for Wi-Fi, whose modules take an emulated processor seconds.
+    "/etc/modprobe.d/lab-emulation.conf": "install cfg80211 /bin/false\n",
+    "/etc/systemd/system/systemd-udev-trigger.service.d/lab-emulation.conf": (
+        "[Service]\nExecStart=\nExecStart=-udevadm trigger --type=devices --action=add "
+        + " ".join(f"--subsystem-match={kind}" for kind in KINDS)
+        + "\n"
+    ),
+}
 # It takes all that it can get, and who waits for it has time: what runs beside it goes first.
 NICE = ("nice", "-n", "5")
 # What nothing here needs and what takes an emulated processor seconds to start.

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import libvirt
 
@@ -118,13 +118,20 @@ class LabGuest:
 
 
 def bare_domain(
-    name: str, identity: uuid.UUID, image: GuestImage, memory: int, console_log: Path, machine: str = "pc"
+    name: str,
+    identity: uuid.UUID,
+    image: GuestImage,
+    memory: int,
+    console_log: Path,
+    *,
+    kind: Literal["qemu", "kvm"] = "qemu",
+    machine: str = "pc",
 ) -> ET.Element:
     """A domain with a console and nothing else; <devices> comes last. memory: MiB.
 
     machine: into a `pc` cards can be plugged without spare PCIe ports.
     """
-    domain = ET.Element("domain", type="qemu")
+    domain = ET.Element("domain", type=kind)
     ET.SubElement(domain, "name").text = name
     ET.SubElement(domain, "uuid").text = str(identity)
     ET.SubElement(domain, "memory", unit="MiB").text = str(memory)

@@ -41,12 +41,8 @@ SERVICES = {
     "sockets.target": ("libvirtd-ro.socket", "libvirtd.socket", "virtlockd.socket", "virtlogd.socket"),
     "sysinit.target": ("lab-control.service",),
 }
-MODPROBE = """\
 # A guest gets a VF although the emulated IOMMU remaps no interrupts.
-options vfio_iommu_type1 allow_unsafe_interrupts=1
-# networkd asks for Wi-Fi, whose modules take an emulated processor ten seconds.
-install cfg80211 /bin/false
-"""
+MODPROBE = "options vfio_iommu_type1 allow_unsafe_interrupts=1\n"
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,7 @@ def make(image: Path, identity: Identity) -> None:
 def _files(identity: Identity) -> dict[str, str]:
     python = sys.executable
     return {
+        **emulation.FILES,
         "/etc/fstab": "",
         "/etc/hostname": f"{identity.hostname}\n",
         "/etc/hosts": f"127.0.0.1 localhost\n{identity.names}",
@@ -109,7 +106,7 @@ def _files(identity: Identity) -> dict[str, str]:
         "/etc/libvirt/qemu.conf": libvirtd.QEMU_CONF,
         "/etc/machine-id": f"{identity.machine_id}\n",
         "/etc/modprobe.d/lab.conf": MODPROBE,
-        "/etc/modules-load.d/lab.conf": "tun\n",  # for /dev/net/tun, else kmod-static-nodes' work
+        "/etc/modules-load.d/lab.conf": "tun\nkvm_amd\n",  # for /dev/net/tun, else kmod-static-nodes' work; and guests
         "/etc/resolv.conf": f"nameserver {identity.resolver}\n",
         "/etc/systemd/network/10-eth0.network": (
             f"[Match]\nName=eth0\n\n[Network]\nAddress={identity.address}\nGateway={identity.gateway}\n"

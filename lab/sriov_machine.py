@@ -9,7 +9,6 @@ networkd run there as on any host. Emulation is by software: a command takes fiv
 import argparse
 import contextlib
 import hashlib
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,25 +19,13 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from types import TracebackType
 
-from lab import cache, debian, emulation, initramfs, links, machine_disk, prerequisites
+from lab import debian, emulation, links, machine_disk, sriov_qemu
 from lab.errors import LabError
 from lab.host import FREE_UPLINK, LAN_BRIDGE, LabHost
-from lab.kernel import Kernel
 from lab.lab import Lab
 from lab.machine import LabMachine
 
 ADDRESS = 21  # host part
-# igb before virtio_net: the PF is eth0, the other cable eth1, and VFs that are made at a start come after both.
-MODULES = ("virtio_pci", "virtio_blk", "ext4", "9pnet_virtio", "9p", "overlay", "virtio_console", "igb", "virtio_net")
-INIT = machine_disk.FILES / "init"
-# In Debian 12's QEMU 7.2 there is no igb; in 10.0 its VFs never get a link ("PF still in reset state").
-QEMU_SUITE, QEMU_PACKAGE = "trixie", "qemu-system-x86"
-# The VF's interrupts cannot be remapped by the emulated IOMMU (intremap): machine_disk.MODPROBE lets VFIO go without.
-KERNEL_ARGUMENTS = "console=ttyS0 quiet net.ifnames=0 intel_iommu=on iommu=pt"
-KERNEL_ARGUMENTS += " mitigations=off random.trust_cpu=on cryptomgr.notests tsc=reliable clearcpuid=rep_good"  # quicker
-# One processor: with two, each waits for the other's interrupts while this machine has something else to do.
-CPU = "Nehalem -smp 2"
-MEMORY_MIB = 4096
 BOOT_SECONDS = 360.0  # most of it is for a machine that is busy with other things
 Progress = Callable[[str], None]
 
@@ -100,12 +87,17 @@ class SriovMachine(LabMachine):
         """Make its disk and its port at the LAN's switch, and boot."""
         self.state_dir.mkdir(parents=True)
         kernel = debian.full_kernel(self._progress)
-        tree = qemu(self._progress)
+        qemu = sriov_qemu.tree(self._progress)
         emulation.compile_agent()
         machine_disk.make(self.state_dir / "disk.img", self._identity())
         for port in self.ports:
             links.add_tap(self._switch, port, master=LAN_BRIDGE)
-        self._start = [*self._around_qemu(tree), *self._qemu_argv(kernel)]
+        root = self.state_dir / "root"
+        cards = dict(zip(self.ports, (self.mac, self._mac(FREE_UPLINK)), strict=True))
+        self._start = [
+            *sriov_qemu.around(self._switch, root, qemu),
+            *sriov_qemu.argv(kernel, self.state_dir, root, self.console_log, cards),
+        ]
         self.boot()
 
     def boot(self) -> None:
@@ -166,50 +158,6 @@ class SriovMachine(LabMachine):
             names="".join(f"{address} {name}\n" for name, address in names.items()),
         )
 
-    def _around_qemu(self, qemu: Path) -> list[str]:
-        """Where QEMU runs: at the LAN's switch, with its own release's /usr, and this machine's files bound to `root`.
-
-        The binding of / comes first: what is mounted over / is not in it, nor what is mounted anywhere else on this
-        machine, but for the file systems that hold what the emulated machine needs.
-        """
-        script = ["set -e", 'mkdir -p "$1"', 'mount --bind / "$1"']
-        root = self.state_dir / "root"
-        for mount in _mount_points(
-            ("/usr", "/var", sys.prefix, sys.base_prefix, str(machine_disk.ROOT), cache.directory())
-        ):
-            script.append(f'mount --bind {shlex.quote(mount)} "$1"{shlex.quote(mount)}')
-        script += ['mount --bind "$2" /usr', "shift 2", 'exec "$@"']
-        enter = ["nsenter", f"--net=/run/netns/{self._switch}", "--", "unshare", "--mount", "--propagation", "private"]
-        return [*emulation.NICE, *enter, "--", "sh", "-c", "; ".join(script), "sh", str(root), str(qemu / "usr")]
-
-    def _qemu_argv(self, kernel: Kernel) -> list[str]:
-        console = f"file,id=console,append=on,path={self.console_log}"
-        argv = [
-            f"qemu-system-x86_64 -machine q35,kernel-irqchip=off -accel tcg,thread=multi -cpu {CPU}",
-            f"-m {MEMORY_MIB} -display none -monitor none -nodefaults -no-reboot",
-            f"-chardev {console} -serial chardev:console -kernel {kernel.unpacked()} -initrd {_initrd(kernel)}",
-            "-device intel-iommu,caching-mode=on,intremap=off -device pcie-root-port,id=rp1,chassis=1",
-            f"-netdev tap,id=lan,ifname={self.name},script=no,downscript=no",
-            f"-device igb,netdev=lan,bus=rp1,mac={self.mac}",
-            f"-netdev tap,id=free,ifname={self.ports[1]},script=no,downscript=no",
-            f"-device virtio-net-pci,netdev=free,mac={self._mac(FREE_UPLINK)}",
-            f"-drive file={self.state_dir}/disk.img,format=raw,if=virtio -device virtio-serial-pci",
-        ]
-        shares = {
-            "root": self.state_dir / "root",
-            "modules": kernel.tree / "lib/modules" / kernel.version,
-            "kvmagent": machine_disk.ROOT / "kvmagent",
-            "virtnet": machine_disk.ROOT / "virtnet",
-        }
-        for name, path in shares.items():
-            argv.append(f"-fsdev local,id={name},path={path},security_model=none,readonly=on,multidevs=remap")
-            argv.append(f"-device virtio-9p-pci,fsdev={name},mount_tag={name}")
-        for port in machine_disk.PORTS:
-            argv.append(f"-chardev socket,id={port},path={self.state_dir}/control.{port},server=on,wait=off")
-            argv.append(f"-device virtserialport,chardev={port},name={port}")
-        kernel_arguments = f"{KERNEL_ARGUMENTS} lab.sources={machine_disk.ROOT}"
-        return [*(word for part in argv for word in part.split()), "-append", kernel_arguments]
-
     @property
     def mac(self) -> str:
         """Of its PF. Another in each lab."""
@@ -241,38 +189,6 @@ class SriovMachine(LabMachine):
     def _forget_sockets(self) -> None:
         for port in machine_disk.PORTS:
             (self.state_dir / f"control.{port}").unlink(missing_ok=True)
-
-
-def qemu(progress: Progress) -> Path:
-    """The tree of a Debian whose QEMU has such a card."""
-    return debian.tree("qemu", QEMU_SUITE, (), progress, backports=(QEMU_PACKAGE,))
-
-
-def _initrd(kernel: Kernel) -> Path:
-    busybox = Path(prerequisites.find("busybox") or "busybox")
-    entries = [
-        *(initramfs.directory(name) for name in ("bin", "lib")),
-        initramfs.program("bin/busybox", busybox.read_bytes()),
-        *kernel.module_entries(MODULES),
-        initramfs.program("init", INIT.read_bytes()),
-    ]
-    content = initramfs.archive(entries)
-    return cache.once(f"machine-{hashlib.sha256(content).hexdigest()[:16]}.img", lambda place: _write(place, content))
-
-
-def _write(place: Path, content: bytes) -> None:
-    place.write_bytes(content)
-
-
-def _mount_points(paths: Sequence[str | Path]) -> list[str]:
-    """Where the file systems of these paths are mounted, outer before inner, / left out."""
-    found = set()
-    for path in paths:
-        place = Path(path).resolve()
-        while not place.is_mount():
-            place = place.parent
-        found.add(str(place))
-    return sorted(found - {"/"})
 
 
 def main() -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,6 @@ import pytest
 from lab import Lab
 from lab.browser import FormRefused
 from lab.host import FREE_UPLINK, LAN_BRIDGE
-from lab.machine import LabMachine
 from lab.machine_guest import MachineGuest
 from lab.panel import LabPanel
 from lab.sriov_machine import SriovMachine
@@ -38,6 +38,12 @@ ADDRESSES = tuple(f"0000:01:10.{2 * index}" for index in range(VFS))  # as an 82
 POOL, PASSTHROUGH, LAN = "fast", "own", "lan"
 POOL_MAC, PASSTHROUGH_MAC, PAIR_MAC = (f"52:54:00:00:00:{number}" for number in (40, 41, 42))
 MAC, VLAN = "52:54:00:00:00:43", 42
+# As on most hosts the VFs' links get other names than the kernel's, here some seconds after they have come.
+NAMES = tuple(f"vf{index}" for index in range(VFS))
+RENAMED = "".join(
+    f'ACTION=="add", SUBSYSTEM=="net", KERNELS=="{address}", PROGRAM="/bin/sleep 5", NAME="{name}"\n'
+    for address, name in zip(ADDRESSES, NAMES, strict=True)
+)
 BRIDGE = "br1"
 # A guest answers by default on each card for the addresses of all.
 ANSWER_BY_CARD = "cd /proc/sys/net/ipv4/conf/all && echo 1 >arp_ignore && echo 2 >arp_announce"
@@ -67,7 +73,9 @@ class Story:
         assert said[0][0] == "applied", said
 
     def await_page(self, path: str, sentence: str) -> None:
-        seconds_until(lambda: self.person.sees(path, sentence), SLOW, lambda: f"{path} does not say: {sentence}")
+        seconds_until(
+            lambda: self.person.sees(path, sentence), SLOW, lambda: f"{path} does not say: {sentence}", every=0.5
+        )
 
     def await_running(self, network: str) -> None:
         """Until the panel knows of it; its facts may be of the moment before it was started."""
@@ -85,9 +93,10 @@ class Story:
         found: list[dict[str, Any]] = pf.get("vfinfo_list", [])
         return [{**vf, "mac": vf.get("address", vf.get("mac"))} for vf in found]
 
-    def link_of(self, vf: int) -> str:
-        """The VF's link, while the machine's own driver has it."""
-        return self.machine.run(["ls", f"/sys/bus/pci/devices/{ADDRESSES[vf]}/net"]).stdout.strip()
+    def names(self) -> tuple[str, ...]:
+        """The links of the VFs that the machine's own driver has, in their order."""
+        shown = self.machine.run(["sh", "-c", f"ls -d /sys/bus/pci/devices/{ADDRESSES[0][:-1]}*/net/*"]).stdout
+        return tuple(Path(line).name for line in shown.splitlines())
 
     def lease(self, mac: str) -> IPv4Address | None:
         """What the LAN's server gave to this MAC address."""
@@ -95,22 +104,26 @@ class Story:
         given = [line.split() for line in leases.read_text().splitlines()] if leases.exists() else []
         return next((IPv4Address(words[2]) for words in given if words[1] == mac), None)
 
-    def await_packets(self, mac: str) -> IPv4Address:
-        """Until the card of this MAC address has a lease, and pings pass over it both ways; its address."""
+    def await_lease(self, mac: str) -> IPv4Address:
         seconds_until(lambda: self.lease(mac) is not None, SLOW, lambda: f"{mac} has no lease")
         address = self.lease(mac)
         assert address is not None
-        self.await_ping(address, self.lab.client)
+        return address
+
+    def await_packets(self, mac: str) -> IPv4Address:
+        """Until the card of this MAC address has a lease, and pings pass over it both ways; its address."""
+        address = self.await_lease(mac)
+        self.await_ping(address, self.lab.client.address)
         seconds_until(lambda: pings(self.lab.client, address), SLOW, lambda: f"{mac} does not answer at {address}")
         return address
 
-    def await_ping(self, address: IPv4Address, whom: LabMachine) -> None:
+    def await_ping(self, address: IPv4Address, whom: IPv4Address) -> None:
         """Until somebody answers a ping of the guest's card with this address."""
-        seconds_until(lambda: self.guest_pings(address, whom), SLOW, lambda: f"{address} does not reach {whom.name}")
+        seconds_until(lambda: self.guest_pings(address, whom), SLOW, lambda: f"{address} does not reach {whom}")
 
-    def guest_pings(self, address: IPv4Address, whom: LabMachine) -> bool:
+    def guest_pings(self, address: IPv4Address, whom: IPv4Address) -> bool:
         """Whether somebody answers one ping of the guest's card with this address."""
-        return " bytes from " in self.guest.run(PING_OVER.format(address=address, whom=whom.address)).stdout
+        return " bytes from " in self.guest.run(PING_OVER.format(address=address, whom=whom)).stdout
 
     def ports_of(self, mac: str) -> list[str]:
         """By which cable of the machine the LAN's switch last heard it."""
@@ -156,7 +169,7 @@ def test_vfs_made_from_the_page_are_a_guests_also_after_a_restart_and_as_new_whe
     all_is_back(story)
     another_number_is_refused(story)
     packets_pass(story)
-    if SOAK:  # a minute and a half more
+    if SOAK:
         a_pair_goes_on_without_its_vf(story)
     let_go_it_is_as_new(story)
 
@@ -165,9 +178,12 @@ def make_the_vfs(story: Story) -> None:
     person, machine = story.person, story.machine
     # As `kvmagent doctor` says: libvirt loads nothing by itself.
     machine.run(["sh", "-c", "modprobe vfio-pci; echo vfio-pci >/etc/modules-load.d/vfio.conf"])
+    machine.run(["tee", "/etc/udev/rules.d/70-lab-vfs.rules"], input=RENAMED)
     # The PF carries the way to the panel: guarded, and confirmed by the panel itself over a new connection.
     story.apply(person.set_numvfs(machine, PF, VFS))
     assert len(story.kernels_vfs()) == VFS
+    assert story.names() == NAMES
+    assert_nobody_else_has(story, NAMES)
     story.tell("VFs, made from the page")
     story.await_page(story.ledger, f"{VFS} of 7 VFs")
     story.apply(person.set_vf(machine, PF, 3, mac=MAC, vlan=str(VLAN)))
@@ -181,7 +197,7 @@ def give_them_to_the_guest(story: Story) -> None:
     guest.define()
     made = [
         person.make_pool(machine, POOL, PF, VFS, ADDRESSES[0]),
-        person.make_passthrough(machine, PASSTHROUGH, story.link_of(1)),
+        person.make_passthrough(machine, PASSTHROUGH, NAMES[1]),
     ]
     for change in made:
         story.apply(change)
@@ -201,13 +217,13 @@ def all_is_back(story: Story) -> None:
     assert len(story.kernels_vfs()) == VFS
     assert_attributes(story)
     assert 0 < ended(machine, "kvmpanel-vfs.service") < started(machine, "libvirtd.service")
-    unmanaged = {name for name, state in networkds_links(machine).items() if state == "unmanaged"}
-    assert {story.link_of(vf) for vf in (1, 2, 3)} <= unmanaged
     # The guest starts with the machine, once libvirtd has started its networks.
     seconds_until(lambda: "running" in story.guest.virsh("domstate", story.guest.name), SLOW, story.units_say, every=1)
     assert_it_owns_the_vfs(story)
+    assert story.names() == NAMES[1:]
+    assert_nobody_else_has(story, NAMES[1:])
     # On the link that the guest owns the host is as silent as before the restart; up it is by libvirt.
-    link = story.link_of(1)
+    link = NAMES[1]
     switches = f"/proc/sys/net/ipv4/conf/{link}/arp_ignore /proc/sys/net/ipv6/conf/{link}/disable_ipv6"
     assert machine.run(["sh", "-c", f"cat {switches}"]).stdout.split() == ["8", "1"]
     assert int(machine.run(["cat", f"/sys/class/net/{link}/flags"]).stdout, 16) & 1
@@ -233,7 +249,7 @@ def packets_pass(story: Story) -> None:
         assert story.ports_of(mac) == [story.machine.ports[0]]
         story.tell(f"packets over {what}: {address}")
     for whom in (story.lab.internet, story.machine):
-        story.await_ping(addresses[0], whom)
+        story.await_ping(addresses[0], whom.address)
     story.tell("over the VF the guest reaches the Internet too, and through the card's switch its host")
     assert "drivers/igbvf" in story.machine.run(["cat", str(story.guest.console_log)]).stdout
 
@@ -274,6 +290,13 @@ def assert_attributes(story: Story) -> None:
     assert (vf["mac"], vf["vlan_list"][0]["vlan"]) == (MAC, VLAN)
 
 
+def assert_nobody_else_has(story: Story, links: Sequence[str]) -> None:
+    """These links are no business of networkd."""
+    seconds_until(lambda: "pending" not in networkds_links(story.machine).values(), SLOW, every=0.5)
+    found = networkds_links(story.machine)
+    assert {found[link] for link in links} == {"unmanaged"}, found
+
+
 def assert_it_owns_the_vfs(story: Story) -> None:
     """VF 0 by VFIO; VF 1 by its link, which has the guest's MAC address."""
     assert [vf["mac"] for vf in story.kernels_vfs()[:2]] == [POOL_MAC, PASSTHROUGH_MAC]
@@ -285,7 +308,9 @@ def await_port(story: Story, address: IPv4Address, cable: int) -> None:
     """Until the pair's pings go by this cable. The guest sends, for the LAN's switch learns only by what it hears."""
 
     def passes() -> bool:
-        return story.guest_pings(address, story.lab.client) and story.ports_of(PAIR_MAC) == [story.machine.ports[cable]]
+        return story.guest_pings(address, story.lab.client.address) and story.ports_of(PAIR_MAC) == [
+            story.machine.ports[cable]
+        ]
 
     seconds_until(passes, SLOW, lambda: f"the pair is heard by {story.ports_of(PAIR_MAC)}")
 
@@ -297,7 +322,7 @@ def is_as_new(vf: dict[str, Any]) -> bool:
 
 
 def networkds_links(machine: SriovMachine) -> dict[str, str]:
-    """Each link with what networkd makes of it: unmanaged, configured …"""
+    """Each link with what networkd makes of it: unmanaged, configured …, or pending before it has looked."""
     lines = machine.run(["networkctl", "--no-legend", "--no-pager", "list"]).stdout.splitlines()
     return {line.split()[1]: line.split()[4] for line in lines if line.strip()}
 
