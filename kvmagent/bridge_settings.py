@@ -6,9 +6,12 @@ Left out is what STP takes from the root bridge, and VLANs, whose table is no se
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from kvmagent.carried import ip
+
+SYS = Path("/sys/class/net")
 
 # As `ip -j -d link` names it -> as `ip link set … type bridge` takes it, and as netlink names it (IFLA_BR_…).
 OF_A_BRIDGE = {
@@ -44,8 +47,10 @@ OF_A_PORT = {
 }
 # What STP shortens for a while after each change of its tree, and what the kernel then tells in its place.
 SHORTENED = "ageing_time"
-# What the kernel gives a port by its speed, as long as nobody has set another cost.
+# What the kernel gives a port by its speed, as long as nobody has set another cost; the last to one of 10 Mbit/s, or of
+# a speed that is not known. NetworkManager sets that one for every port.
 OF_THE_SPEED = {1, 2, 3, 4, 5, 19, 100}
+SLOWEST, SLOW = 100, 10
 
 
 def shown(link: str) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def lines(of: dict[str, Any]) -> list[str]:
         found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE, data)
     if about.get("info_slave_kind") == "bridge":
         data = about.get("info_slave_data", {})
-        if data.get("cost") in OF_THE_SPEED:
+        if data.get("cost") in OF_THE_SPEED and not (data["cost"] == SLOWEST and _speed(name) > SLOW):
             data = {key: value for key, value in data.items() if key != "cost"}
         found += _lines(f"link set dev {name} type bridge_slave", OF_A_PORT, data)
     return found
@@ -86,6 +91,14 @@ def words(message: Any) -> dict[str, str]:
         for what, kind, where, prefix, names in kinds
         if about.get_attr(kind) == "bridge" and (data := about.get_attr(where)) is not None
     }
+
+
+def _speed(link: str) -> int:
+    """Mbit/s; 0 where it has none, or is down."""
+    try:
+        return int((SYS / link / "speed").read_text())
+    except OSError:
+        return 0
 
 
 def _lines(command: str, names: dict[str, tuple[str, str]], data: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from functools import partial
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kvmagent import (
+    announcement,
     bridge_move,
     bridge_settings,
     bridge_stp,
@@ -119,7 +120,10 @@ class LinkVerbs:
             self._push(back, lambda: links_back.free(bridge, mark, link))
             if mark.second is not None and link == mark.second.name:
                 verb = verbs.set_master(link, bridge, is_second=True)
+                # Before it may be dropped what is sent to it, and once more when it answers nobody any more.
+                announcement.announce(bridge)
                 links_back.join_behind(bridge, link)
+                announcement.announce(bridge)
             else:
                 bridges.set_master(link, bridge)
             # Else it and the bridge, which has the same MAC, would carry the same link-local address.

@@ -33,6 +33,26 @@ def files(owner: Owner, card: Card) -> dict[str, str]:
     return {path: textwrap.dedent(text).lstrip()}
 
 
+def second(owner: Owner, name: str) -> dict[str, str]:
+    """The same for a second card without an address. NetworkManager would ask DHCP for one; the others need no word."""
+    if owner != "networkmanager":
+        return {}
+    profile = f"""
+        [connection]
+        id=second
+        uuid=8c0f6a52-9f0e-4b7e-8a4d-52f1b0c7d3e1
+        type=ethernet
+        interface-name={name}
+
+        [ipv4]
+        method=disabled
+
+        [ipv6]
+        method=disabled
+        """
+    return {"etc/NetworkManager/system-connections/second.nmconnection": textwrap.dedent(profile).lstrip()}
+
+
 def _ifupdown(card: Card) -> tuple[str, str]:
     method = "dhcp" if card.address is None else "static"
     address = "" if card.address is None else f"address {card.address}\n            gateway {card.gateway}"

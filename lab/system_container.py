@@ -17,7 +17,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
-from lab import disk_image, first_start, inner_guest, links, namespaces, prerequisites, processes
+from lab import disk_image, first_start, inner_guest, links, namespaces, network_owners, prerequisites, processes
 from lab.disk_image import FILES, NOT_ENABLED
 from lab.errors import LabError
 from lab.host import FREE_UPLINK, LAN_BRIDGE, UPLINK
@@ -26,6 +26,10 @@ from lab.network_owners import Owner
 
 SOURCE = Path(__file__).resolve().parent.parent
 BOOT_SECONDS = 120.0
+# systemd-nspawn gives /proc/sys/net to be written, and not /sys, where NetworkManager sets a bridge's ports. Only once
+# it starts: a systemd that may write to /sys starts udev too.
+WRITABLE = "[Service]\nExecStartPre=+nsenter -t 1 -m mount -o remount,rw /sys/devices\n"
+PORTS_ARE_SET = {"etc/systemd/system/NetworkManager.service.d/sys.conf": WRITABLE}
 
 
 @dataclass
@@ -33,7 +37,7 @@ class SystemContainer:
     """with SystemContainer(lab, "debian1", "networkd", address) as machine: machine.run("ip address")
 
     name: at most 11 characters. address: of its card eth0, None for DHCP. second: whether it has a second cable into
-    the LAN, to a card eth1 that nobody has configured. guests: whether it can have some (lab.inner_guest). What it
+    the LAN, to a card eth1 without an address. guests: whether it can have some (lab.inner_guest). What it
     writes stays from one start to the next.
     """
 
@@ -53,6 +57,7 @@ class SystemContainer:
         for part in ("upper", "work", "root", "seed"):
             (self.directory / part).mkdir(parents=True)
         more = inner_guest.files() if self.guests else {}
+        more |= network_owners.second(self.owner, FREE_UPLINK) | PORTS_ARE_SET if self.second else {}
         first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address, more)
         subprocess.run(["tar", "-x", "-C", self.directory / "upper"], input=first, check=True)
         self._disable_the_packages_own()

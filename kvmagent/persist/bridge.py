@@ -86,14 +86,17 @@ def mark_of(bridge: str) -> Mark | None:
 def prepare(bridge: LastingBridge, mark: Mark, order: str) -> Record:
     """What is to be written, kept before any of it is. Raises CannotLast, OwnerFailed, OSError."""
     found = configuration.read(bridge.uplink or "")
-    if found.owner is None:
+    owner = found.owner
+    if owner is None:
         raise CannotLast(found.why or text("Nobody is known to configure %(link)s.", link=found.link))
+    if owner == "networkmanager" and (metric := networkmanager.metric_on(bridge.name)) is not None:
+        found = found.model_copy(update={"route_metric": metric})  # the routes have moved already
     second = configuration.read(bridge.second) if bridge.second is not None else None
-    changes = tuple(file_changes(found.owner, bridge, found, second))
+    changes = tuple(file_changes(owner, bridge, found, second))
     record = Record(
         bridge=bridge.name,
         mark=mark.alias(),
-        owner=found.owner,
+        owner=owner,
         uplink=found,
         second=second,
         changes=changes,

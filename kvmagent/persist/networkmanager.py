@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from configparser import Error, RawConfigParser
 from pathlib import Path
+from socket import AF_INET, if_nametoindex
+
+from pyroute2 import IPRoute
 
 from kvmagent.persist.owners import Link, OwnerFailed, ask, read_file
 from virtnet.configuration import ConfigurationFile, DhcpClient, LinkConfiguration
@@ -18,7 +21,9 @@ from virtnet.persist.networkmanager import bridge_uuid, our_path, port_uuid
 UNIT = Path("/run/systemd/units/invocation:NetworkManager.service")  # there while it runs
 DEVICES = Path("/run/NetworkManager/devices")
 PROFILES = tuple(Path(one) / "NetworkManager/system-connections" for one in ("/etc", "/run", "/usr/lib"))
+RUNTIME_PROFILES = PROFILES[1]
 PORT_SECONDS = 5.0
+MAIN = 254  # the routing table
 LEASES = Path("/var/lib/NetworkManager")
 
 
@@ -47,9 +52,16 @@ def read(link: Link) -> LinkConfiguration | None:
         dhcp=dhcp,
         client=client if dhcp else None,
         client_id=_client_id(link) if dhcp else "",
-        route_metric=device.getint("device", "route-metric-default-effective", fallback=None),
+        route_metric=metric_on(link.name) or device.getint("device", "route-metric-default-effective", fallback=None),
         files=(file,),
     )
+
+
+def metric_on(link: str) -> int | None:
+    """Of the IPv4 routes that NetworkManager has put on the link, which may not be what it would give the link now."""
+    with IPRoute() as netlink:
+        found = list(netlink.get_routes(family=AF_INET, oif=if_nametoindex(link), table=MAIN))
+    return min((metric for route in found if (metric := route.get_attr("RTA_PRIORITY"))), default=None)
 
 
 def without(link: Link) -> LinkConfiguration:
@@ -66,13 +78,14 @@ def check(bridge: str) -> None:
 
 
 def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
-    """The bridge first, so that there is one that the port can join. Raises OwnerFailed."""
+    """The bridge first, so that there is one that the port can join. Raises OwnerFailed, OSError."""
     _bring_up(str(bridge_uuid(bridge)), bridge, leased=uplink.dhcp)
     if uplink.link and not _is_port_soon(uplink.link, str(port_uuid(bridge))):
         ask(["nmcli", "connection", "up", str(port_uuid(bridge))], timeout=60)
     second = str(port_uuid(bridge, "port2"))
     if Path(our_path(f"{bridge}-port2")).exists() and not _is_up_soon(second):
         ask(["nmcli", "connection", "up", second], timeout=60)
+    _forget_temporary(str(bridge_uuid(bridge)), *filter(None, [_uuid_of(uplink)]))
 
 
 def take_second(bridge: str, former: str | None, second: str | None) -> None:
@@ -88,9 +101,11 @@ def take_second(bridge: str, former: str | None, second: str | None) -> None:
 
 
 def take_back(bridge: str, uplink: LinkConfiguration) -> None:
-    """The profiles' files have gone; the uplink's own comes up again. Raises OwnerFailed."""
+    """The profiles' files have gone; the uplink's own comes up again. Raises OwnerFailed, OSError."""
     ask(["nmcli", "connection", "reload"])
     _use_its_own(uplink)
+    if uuid := _uuid_of(uplink):
+        _forget_temporary(uuid)
 
 
 def let_go(links: list[str]) -> None:
@@ -118,20 +133,47 @@ def hold(links: list[str]) -> bool:
 def _use_its_own(uplink: LinkConfiguration) -> None:
     """The uplink's own profile. Where it is up it stays so: brought up again, the link would be without address for a
     moment."""
-    uuid = _keyfile(Path(uplink.files[0].path)).get("connection", "uuid", fallback="") if uplink.files else ""
+    uuid = _uuid_of(uplink)
     if uuid and not (_uuid_on(uplink.link) == uuid and _is_up_soon(uuid)):
-        _bring_up(uuid, uplink.link, leased=uplink.dhcp)
+        _bring_up(uuid, uplink.link, leased=uplink.dhcp, metric=_metric_before(uplink))
 
 
-def _bring_up(profile: str, link: str, *, leased: bool) -> None:
-    """With what the link holds, where that is leased: else it would be without until its client has it again."""
+def _uuid_of(uplink: LinkConfiguration) -> str:
+    """Of its own profile; "" where it has none."""
+    return _keyfile(Path(uplink.files[0].path)).get("connection", "uuid", fallback="") if uplink.files else ""
+
+
+def _metric_before(uplink: LinkConfiguration) -> list[str]:
+    """As nmcli's properties, where the profile leaves its routes' metric to NetworkManager: it gives the uplink another
+    where another card has got that since, and would leave what came from the bridge beside its own."""
+    profile = _keyfile(Path(uplink.files[0].path)) if uplink.files else RawConfigParser()
+    families = [family for family in ("ipv4", "ipv6") if not profile.has_option(family, "route-metric")]
+    metric = uplink.route_metric
+    return [word for one in families for word in (f"{one}.route-metric", str(metric))] if metric is not None else []
+
+
+def _bring_up(profile: str, link: str, *, leased: bool, metric: Sequence[str] = ()) -> None:
+    """With what the link holds, where that is leased: else it would be without until its client has it again. What is
+    modified for that goes by `_forget_temporary`."""
     held = _held(link) if leased else []
-    if held:
-        ask(["nmcli", "connection", "modify", "--temporary", profile, *held])
+    if told := [*held, *metric]:
+        ask(["nmcli", "connection", "modify", "--temporary", profile, *told])
     ask(["nmcli", "connection", "up", profile], timeout=60)
     if held:
         ask(["nmcli", "connection", "modify", "--temporary", profile, "ipv4.gateway", "", "ipv4.addresses", ""])
         ask(["nmcli", "device", "reapply", link])
+
+
+def _forget_temporary(*profiles: str) -> None:
+    """What was modified for a moment would go before the profiles' own files until the next start. NetworkManager then
+    looks for what it could bring up."""
+    found = [
+        path for path in RUNTIME_PROFILES.glob("*") if _keyfile(path).get("connection", "uuid", fallback="") in profiles
+    ]
+    for path in found:
+        path.unlink()
+    if found:
+        ask(["nmcli", "connection", "reload"])
 
 
 def _is_port_soon(link: str, uuid: str) -> bool:

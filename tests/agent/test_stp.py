@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.cabled_host import CabledHost, needs_root, wait_until
+from tests.agent.cabled_host import IPV4, CabledHost, needs_root, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -115,6 +115,17 @@ def test_the_second_cable_comes_and_goes_again_while_the_host_is_reached(host: C
     plan = (host.state / "guard" / "plan.json").read_bytes()
     assert host.outcome("change") == "applied"
     assert (host.state / "guard" / "plan.json").read_bytes() == plan  # nothing was to be changed, so no guard was armed
+
+
+def test_who_knows_the_host_by_the_second_cable_is_told_of_the_bridge_when_that_joins(host: CabledHost) -> None:
+    assert host.outcome("make") == "applied"
+    host.run(["ip", "link", "set", "eth1", "up"])
+    macs = {one["ifname"]: one["address"] for one in json.loads(host.run(["ip", "-j", "link", "show"]))}
+    learned = ["ip", "neighbour", "replace", IPV4, "lladdr", macs["eth1"], "nud", "reachable", "dev", "eth0"]
+    host.run(learned, where=host.lan)
+    assert host.outcome("change", "--two") == "applied"
+    (known,) = json.loads(host.run(["ip", "-j", "neighbour", "show", IPV4], where=host.lan))
+    assert known["lladdr"] == macs["br0"] != macs["eth1"]
 
 
 @pytest.mark.waits
