@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -60,6 +60,13 @@ def note_networks(host: Host, facts: HostFacts) -> None:
     for network in found.values():
         if network.uuid not in kept and network.name not in taken:
             _make(host, network)
+
+
+def made_since(host: Host) -> QuerySet[Network]:
+    """Networks that were made after the host's facts were read: it tells of them within some seconds."""
+    making = Q(changes__action__action="define-network", changes__state=ChangeState.APPLIED)
+    since = Q(changes__finished_at__gt=host.facts_at) if host.facts_at else Q()
+    return Network.objects.filter(making & since, host=host, removed_at=None, facts__isnull=True)
 
 
 def _one_of_each(networks: Iterable[NetworkFacts]) -> dict[Any, NetworkFacts]:

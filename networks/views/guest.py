@@ -14,6 +14,7 @@ from networks import operations
 from networks.card_forms import stock_filters
 from networks.cards import cards_of, second_card
 from networks.forms import AttachForm
+from networks.found import made_since
 from networks.models import Change
 from networks.offers import described, offers
 from networks.preview import preview, spec_of, spec_of_card
@@ -76,6 +77,7 @@ def attach_interface(request: PanelRequest, name: str, uuid: UUID) -> HttpRespon
         "host": host,
         "guest": domain,
         "networks": [(f"network:{network.name}", network, spec_of(network)) for network in facts.networks],
+        "awaited": made_since(host),
         "chosen": form["source"].value(),
         "stock": stock_filters(facts),
         **_links(facts, domain, form),

@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page, Route, ViewportSize, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
@@ -15,9 +16,10 @@ from audit.models import AuditEvent
 from hosts.models import Host, HostStatus
 from hosts.operations import fingerprint
 from networks import operations
+from networks.found import note_facts
 from networks.models import Change, Network
 from team.models import User
-from tests.panel.factories import WEB_GUEST, WEB_MAC, arm, make_host, nat_spec
+from tests.panel.factories import WEB_GUEST, WEB_MAC, arm, make_host, nat_spec, network_facts
 from tests.panel.test_views_hostile import PAYLOADS, change_with, hostile_facts, pages_of
 from virtnet.messages import Step
 from virtnet.modes import MODES
@@ -60,6 +62,33 @@ def add_step(change: Change, sentence: str) -> None:
     change.refresh_from_db()
     step = Step(text=text(sentence), command="true", outcome="done").model_dump(mode="json")
     Change.objects.filter(pk=change.pk).update(steps=[*change.steps, step])
+
+
+def test_a_network_that_was_just_made_is_offered_when_its_host_has_told_of_it(
+    page: Page, host: Host, operator: User
+) -> None:
+    change = operations.define_network(host, nat_spec(), by=operator)
+    made = Change.objects.filter(pk=change.pk)
+    made.update(state="applied", finished_at=timezone.now())
+    asked: list[str] = []
+    page.goto(f"/hosts/{host.name}/guests/{WEB_GUEST}/attach/")
+    page.on("request", lambda request: asked.append(request.url) if request.method == "GET" else None)
+    page.locator("[name=source][value='network:lab']").check()
+    page.locator("[name=mac]").fill("52:54:00:12:34:56")
+    expect(page.get_by_text("office was made a moment ago")).to_be_visible()
+    host.refresh_from_db()
+    assert change.network is not None
+    facts = host.read_facts()
+    found = facts.model_copy(update={"networks": (*facts.networks, network_facts(nat_spec(), change.network.uuid))})
+    note_facts(host, found, timezone.now())
+    host.save()
+    expect(page.locator("[name=source][value='network:office']")).to_be_visible()
+    # What was chosen and typed meanwhile stays.
+    expect(page.locator("[name=source][value='network:lab']")).to_be_checked()
+    expect(page.locator("[name=mac]")).to_have_value("52:54:00:12:34:56")
+    seen = len(asked)
+    page.wait_for_timeout(2500)  # two more would have come by now
+    assert len(asked) == seen
 
 
 def test_steps_appear_and_polling_stops_when_the_change_is_finished(page: Page, host: Host, operator: User) -> None:

@@ -6,12 +6,13 @@ from uuid import uuid4
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from hosts.models import Host
 from networks import operations
-from networks.models import Change, Network
+from networks.models import Change, ChangeState, Network
 from team.models import User
-from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, web_guest
+from tests.panel.factories import DB_GUEST, WEB_GUEST, WEB_MAC, host_facts, make_host, nat_spec, web_guest
 from tests.panel.pages import Page
 from virtnet.actions import AttachInterface, DetachInterface
 from virtnet.direct import SourceMode
@@ -73,6 +74,19 @@ def test_it_offers_each_network_with_who_reaches_whom(operator_client: Client, h
     form = page.form(ATTACH)
     assert form.values["mac"].startswith("52:54:00:")
     assert form.values["model"] == "virtio"
+
+
+def test_a_network_that_its_host_has_not_told_of_yet_is_named(
+    operator_client: Client, operator: User, host: Host
+) -> None:
+    change = operations.define_network(host, nat_spec(), by=operator)
+    told = "office was made a moment ago: it is offered as soon as its host has told of it."
+    assert told not in Page(operator_client.get(ATTACH)).words, "it is not made yet"
+    Change.objects.filter(pk=change.pk).update(state=ChangeState.APPLIED, finished_at=timezone.now())
+    assert told in Page(operator_client.get(ATTACH)).words
+    # It was seen there, and somebody has taken it away.
+    Host.objects.filter(pk=host.pk).update(facts_at=timezone.now())
+    assert told not in Page(operator_client.get(ATTACH)).words
 
 
 def test_it_sends_the_card_that_was_chosen(operator_client: Client, host: Host) -> None:
