@@ -71,7 +71,7 @@ def ensure(progress: Callable[[str], None]) -> DiskImage:
         _build_disk(place, machine, kernel)
 
     initrd = cache.once(f"disk-machine-{recipe}.initrd", build_initrd)
-    return DiskImage(kernel.image, initrd, cache.once(f"disk-machine-{recipe}.img", build_disk))
+    return DiskImage(kernel.unpacked(), initrd, cache.once(f"disk-machine-{recipe}.img", build_disk))
 
 
 def _recipe(kernel: Kernel, tree: Path) -> str:

@@ -24,9 +24,9 @@ from lab.serial_line import SerialLine
 SOURCE = Path(__file__).resolve().parent.parent
 MEMORY_MIB = 768
 CPU = "Nehalem,+rdrand"  # with AVX and more, emulation would be slower
-KERNEL_ARGUMENTS = "console=ttyS0 quiet mitigations=off random.trust_cpu=on systemd.show_status=yes"
+KERNEL_ARGUMENTS = f"console=ttyS0 {emulation.KERNEL_ARGUMENTS} systemd.show_status=yes"
 FSTAB = disk_image.FSTAB + f"usr {inner_guest.PLACE} {disk_image.CACHED_SHARE}\n"
-BOOT_SECONDS = 600.0  # far above the usual 16: several may boot on one slow machine
+BOOT_SECONDS = 600.0  # far above the usual 13: several may boot on one slow machine
 
 
 @dataclass
@@ -51,7 +51,8 @@ class DiskMachine:
         emulation.compile_agent()
         self.directory.mkdir(parents=True)
         (self.directory / "seed").mkdir()
-        more = inner_guest.files() | {"etc/fstab": FSTAB} if self.guests else {}
+        more = {path[1:]: text for path, text in emulation.FILES.items()}
+        more |= inner_guest.files() | {"etc/fstab": FSTAB} if self.guests else {}
         first = first_start.archive(self.lab, self.name, self.mac, self.owner, self.address, more)
         (self.directory / "seed" / "first-start.tar").write_bytes(first)
         make = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", str(self.image.disk), str(self._disk)]
