@@ -85,7 +85,7 @@ def hand_over(bridge: str, uplink: LinkConfiguration) -> None:
     second = str(port_uuid(bridge, "port2"))
     if Path(our_path(f"{bridge}-port2")).exists() and not _is_up_soon(second):
         ask(["nmcli", "connection", "up", second], timeout=60)
-    _forget_temporary(str(bridge_uuid(bridge)), *filter(None, [_uuid_of(uplink)]))
+    _forget_temporary(uplink, str(bridge_uuid(bridge)))
 
 
 def take_second(bridge: str, former: str | None, second: str | None) -> None:
@@ -104,8 +104,7 @@ def take_back(bridge: str, uplink: LinkConfiguration) -> None:
     """The profiles' files have gone; the uplink's own comes up again. Raises OwnerFailed, OSError."""
     ask(["nmcli", "connection", "reload"])
     _use_its_own(uplink)
-    if uuid := _uuid_of(uplink):
-        _forget_temporary(uuid)
+    _forget_temporary(uplink)
 
 
 def let_go(links: list[str]) -> None:
@@ -164,11 +163,15 @@ def _bring_up(profile: str, link: str, *, leased: bool, metric: Sequence[str] = 
         ask(["nmcli", "device", "reapply", link])
 
 
-def _forget_temporary(*profiles: str) -> None:
-    """What was modified for a moment would go before the profiles' own files until the next start. NetworkManager then
-    looks for what it could bring up."""
+def _forget_temporary(uplink: LinkConfiguration, *profiles: str) -> None:
+    """What was modified for a moment, of the uplink's profile and these, would go before their own files until the next
+    start. NetworkManager then looks for what it could bring up."""
+    own = [Path(file.path) for file in uplink.files]  # an initrd writes there the only one that a link has
+    ours = {*profiles, _uuid_of(uplink)} - {""}
     found = [
-        path for path in RUNTIME_PROFILES.glob("*") if _keyfile(path).get("connection", "uuid", fallback="") in profiles
+        path
+        for path in RUNTIME_PROFILES.glob("*")
+        if path not in own and _keyfile(path).get("connection", "uuid", fallback="") in ours
     ]
     for path in found:
         path.unlink()

@@ -15,7 +15,7 @@ from kvmagent.persist.owners import OwnerFailed
 from kvmagent.persist_verbs import PersistVerbs
 from kvmagent.steps import Steps, VerbFailed
 from virtnet.bridges import Wiring
-from virtnet.configuration import FileChange, LinkConfiguration
+from virtnet.configuration import ConfigurationFile, FileChange, LinkConfiguration
 from virtnet.messages import Step
 from virtnet.persist import networkd as networkd_files
 from virtnet.refs import NetworkRef
@@ -68,6 +68,28 @@ def test_after_an_undo_networkmanager_has_what_it_let_go_and_nothing_else(monkey
     assert PersistVerbs(Steps(lambda step: None), "this order").finish_undo()
     changes = [line for line in told if not line.startswith("nmcli -g")]
     assert changes == ["nmcli device set eth0 managed yes autoconnect yes", "hand over br0"]
+
+
+@pytest.mark.parametrize("own", ["run", "etc"])
+def test_after_a_removal_the_profile_that_was_modified_for_a_moment_goes_and_the_link_s_own_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str
+) -> None:
+    runtime = tmp_path / "run"
+    runtime.mkdir()
+    (tmp_path / "etc").mkdir()
+    for name, uuid in (("lan", "a1"), ("vpn", "b2")):
+        (runtime / f"{name}.nmconnection").write_text(f"[connection]\nuuid={uuid}\n")
+    profile = tmp_path / own / "lan.nmconnection"
+    profile.write_text("[connection]\nuuid=a1\n")
+    files = (ConfigurationFile(path=str(profile), text=profile.read_text()),)
+    uplink = LinkConfiguration(link="eth0", owner="networkmanager", files=files)
+    told = _told(monkeypatch, lasting.Record(bridge="br0", mark="", owner="networkmanager", uplink=uplink, changes=()))
+    monkeypatch.setattr(networkmanager, "RUNTIME_PROFILES", runtime)
+    networkmanager.take_back("br0", uplink)
+    assert profile.is_file()
+    stay = ["lan.nmconnection", "vpn.nmconnection"] if own == "run" else ["vpn.nmconnection"]
+    assert sorted(path.name for path in runtime.iterdir()) == stay
+    assert told.count("nmcli connection reload") == (1 if own == "run" else 2)
 
 
 def _told(
