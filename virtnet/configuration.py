@@ -47,7 +47,8 @@ class LinkConfiguration(BaseModel):
     files: what the owner reads that may speak of this link, the file that decides first. permanent_mac: "" where the
     link has none. dhcp: the link's address is leased; client: by whom, None for a program that nobody knows here.
     client_id: of that lease, hexadecimal, "" where it is the MAC address. route_metric: that its routes have where no
-    file says one; None where that does not depend on the link.
+    file says one; None where that does not depend on the link. also_names: the file by which udev would name a bridge
+    over this link as it names the link, "" where there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +61,7 @@ class LinkConfiguration(BaseModel):
     client: DhcpClient | None = None
     client_id: Annotated[str, Field(pattern=r"^[0-9a-f]*$", max_length=512)] = ""
     route_metric: int | None = None
+    also_names: str = ""
     files: tuple[ConfigurationFile, ...] = ()
 
     def text(self, path: str) -> str | None:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from pyroute2 import IPRoute
 
-from kvmagent.persist import ifupdown, netplan, networkd, networkmanager
+from kvmagent.persist import ifupdown, link_files, netplan, networkd, networkmanager
 from kvmagent.persist.owners import Link
 from virtnet.configuration import OWNERS, LinkConfiguration, Owner
 from virtnet.text import text
@@ -30,7 +30,7 @@ def read(link: str) -> LinkConfiguration:
     for module in MODULES.values():
         configuration: LinkConfiguration | None = module.read(found) if link and module.is_here() else None
         if configuration is not None:
-            return configuration
+            return configuration.model_copy(update={"also_names": link_files.also_names(found.mac)})
     owner = next((name for name, module in MODULES.items() if module.is_here()), None)
     if owner is None:
         names = ", ".join(OWNERS.values())
@@ -45,7 +45,7 @@ def read(link: str) -> LinkConfiguration:
         )
         return LinkConfiguration(link=link, permanent_mac=found.permanent_mac, why=why)
     without: LinkConfiguration = MODULES[owner].without(found)
-    return without
+    return without.model_copy(update={"also_names": link_files.also_names(found.mac)})
 
 
 def read_masked(links: Iterable[str]) -> tuple[LinkConfiguration, ...]:
@@ -68,7 +68,7 @@ def _link(name: str) -> Link:
         for index in netlink.link_lookup(ifname=name) if name else ():
             (message,) = netlink.get_links(index)
             mac = message.get_attr("IFLA_PERM_ADDRESS") or ""
-            return Link(name, index, mac.lower())
+            return Link(name, index, mac.lower(), message.get_attr("IFLA_ADDRESS") or "")
     return Link(name, 0, "")
 
 

@@ -15,11 +15,12 @@ LONGEST_FILE = 100_000  # characters; what is longer was written by no administr
 
 @dataclass(frozen=True)
 class Link:
-    """permanent_mac: "" where it has none."""
+    """permanent_mac: "" where it has none. mac: that it has now."""
 
     name: str
     index: int
     permanent_mac: str
+    mac: str = ""
 
 
 class OwnerFailed(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kvmagent.persist import files, ifupdown, netplan, networkd, owners
+from kvmagent.persist import files, ifupdown, link_files, netplan, networkd, owners
 from kvmagent.persist.configuration import masked
 from kvmagent.persist.owners import Link
 from virtnet.configuration import FileChange
@@ -172,3 +172,30 @@ def test_a_link_whose_file_has_gone_is_refused_and_the_bridge_not_written_withou
     assert found.owner is None
     assert str(networkd_runs) in str(found.why)
     assert netplan.read(Link("eth0", 2, "")) is None
+
+
+@pytest.mark.parametrize(
+    ("match", "names"),
+    [
+        ("MACAddress=52:54:00:12:34:56", True),
+        ("MACAddress=00:00:00:00:00:01 52-54-00-12-34-56\nOriginalName=*\nType=!wlan", True),
+        ("MACAddress=52:54:00:12:34:56\nDriver=*", True),
+        ("MACAddress=52:54:00:12:34:56\nType=ether", False),
+        ("MACAddress=52:54:00:12:34:56\nOriginalName=en*", False),
+        ("MACAddress=52:54:00:12:34:57", False),
+        ("PermanentMACAddress=52:54:00:12:34:56", False),
+        ("Path=pci-0000:01:00.0", False),
+    ],
+)
+def test_a_link_file_that_would_name_the_bridge_as_the_card_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, match: str, names: bool
+) -> None:
+    monkeypatch.setattr(link_files, "DIRECTORIES", (tmp_path / "etc", tmp_path / "lib"))
+    for directory, name, text in (
+        ("etc", "10-lan.link", f"[Match]\n{match}\n[Link]\nName=lan0\n"),
+        ("lib", "10-lan.link", "[Match]\nMACAddress=52:54:00:12:34:56\n[Link]\nName=hidden\n"),
+        ("lib", "99-default.link", "[Match]\nOriginalName=*\n[Link]\nNamePolicy=keep\n"),
+    ):
+        (tmp_path / directory).mkdir(exist_ok=True)
+        (tmp_path / directory / name).write_text(text)
+    assert link_files.also_names("52:54:00:12:34:56") == (str(tmp_path / "etc/10-lan.link") if names else "")

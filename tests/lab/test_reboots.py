@@ -59,7 +59,7 @@ def test_a_bridge_over_the_management_link_survives_a_restart_and_goes_without_a
         survives_and_goes(host, owner)
 
 
-@pytest.mark.parametrize("owner", [owner for owner in OWNERS if owner != "netplan"])
+@pytest.mark.parametrize("owner", [owner for owner in OWNERS if SOAK or owner != "netplan"])
 def test_a_leased_address_is_kept_throughout_and_its_client_goes_over(lan: Lab, owner: Owner) -> None:
     with started(lan, container(lan, owner, None)) as host:
         survives_and_goes(host, owner)
@@ -181,6 +181,24 @@ if SOAK:
             assert pings.lost <= 2 * MOST_LOST[owner], pings  # it takes the bridge over, and gives it back
             assert (host.network(), host.files(), host.kept()) == (former, files, [])
             seconds_until(lambda: host.machine.run(SAYS[owner]) == says, 20, lambda: host.machine.run(SAYS[owner]))
+
+
+if SOAK:
+
+    def test_a_card_that_udev_names_by_its_mac_alone_is_refused_until_that_spares_the_bridge(lan: Lab) -> None:
+        machine = container(lan, "networkd", STATIC)
+        link, asks = "/etc/systemd/network/10-eth0.link", "udevadm test-builtin net_setup_link /sys/class/net/like-it"
+        with started(lan, machine) as host:
+            machine.run(f"printf '[Link]\\nName=eth0\\n[Match]\\nMACAddress={machine.mac}\\n' > {link}")
+            machine.run(f"ip link add like-it address {machine.mac} type bridge")
+            assert "ID_NET_NAME=eth0" in machine.run(asks)
+            host.begin(DEFINE)
+            assert "Type=ether" in host.await_end("refused.")
+
+            machine.run(f"echo Type=ether >> {link}")
+            assert "ID_NET_NAME=like-it" in machine.run(asks)
+            machine.run("ip link delete like-it")
+            kept(host, DEFINE)
 
 
 if SOAK:

@@ -305,6 +305,7 @@ def test_netplan_moves_the_uplink_s_block_into_a_file_of_ours() -> None:
             kvmpanel-br0:
               match:
                 macaddress: "{MAC}"
+              set-name: eth0
               link-local: []
               dhcp4: false
               dhcp6: false
@@ -499,8 +500,33 @@ def test_an_uplink_that_has_another_name_after_the_restart_is_found_by_its_perma
     found = changes(owner, {file: text}, LastingBridge("br0", "eth0", mac=MAC, mtu=1500, permanent_mac=card))
     ours = "".join(change.after or "" for path, change in found.items() if path != file)
     assert card in ours.lower()
-    named = [line for line in ours.splitlines() if "eth0" in line and not line.startswith("#")]
-    assert named == []
+    named = [line.strip() for line in ours.splitlines() if "eth0" in line and not line.startswith("#")]
+    assert named == (["set-name: eth0"] if owner == "netplan" else [])  # as its own block has named it
+
+
+def test_netplan_s_card_without_a_permanent_mac_is_found_as_it_was_before_it_got_its_name() -> None:
+    bridge = LastingBridge("br0", "eth0", mac=MAC, mtu=1500)
+    text = """
+        network:
+          ethernets:
+            nic0:
+              dhcp4: true
+              match:
+                driver: virtio_net
+              wakeonlan: true
+              set-name: eth0
+        """
+    found = changes("netplan", {"/etc/netplan/x.yaml": text}, bridge, client="networkd")
+    ours = found["/etc/netplan/90-kvmpanel-br0.yaml"].after or ""
+    port = ours.partition("    kvmpanel-br0:\n")[2].partition("      link-local")[0]
+    assert textwrap.dedent(port) == "match:\n  driver: virtio_net\nset-name: eth0\nwakeonlan: true\n"
+
+
+@pytest.mark.parametrize("owner", ["ifupdown", "networkd", "netplan", "networkmanager"])
+def test_a_card_that_is_named_by_its_mac_alone_is_refused_for_the_bridge_has_the_same(owner: Owner) -> None:
+    configuration = LinkConfiguration(link="lan0", owner=owner, also_names="/etc/systemd/network/10-lan.link")
+    with pytest.raises(CannotLast, match=r"10-lan\.link .* Type=ether"):
+        file_changes(owner, LastingBridge("br0", "lan0", mac=MAC), configuration)
 
 
 @pytest.mark.parametrize("owner", ["ifupdown", "networkd", "netplan", "networkmanager"])

@@ -69,6 +69,15 @@ def file_changes(
                 "%(link)s has its address from a DHCP client that the panel cannot hand over.", link=configuration.link
             )
         )
+    if configuration.also_names and bridge.uplink is not None:
+        raise CannotLast(
+            text(
+                "%(path)s names every link with the MAC address of %(link)s, so at the next start the bridge too. Add "
+                "Type=ether to its [Match].",
+                path=configuration.also_names,
+                link=configuration.link,
+            )
+        )
     if second is not None and second.owner != owner:
         raise CannotLast(_not_both(configuration, second))
     if second is not None and second.dhcp:

@@ -18,6 +18,8 @@ from virtnet.text import Text, text
 DIRECTORY = "/etc/netplan"
 # Of the card itself, not of what it carries; the bridge has a MAC address and an MTU of its own.
 OF_THE_CARD = {"match", "set-name", "macaddress", "mtu", "wakeonlan", "emit-lldp"}
+# Of these what the port's own block says too: else the card would have another name after the next start.
+KEPT = {"set-name", "wakeonlan", "emit-lldp"}
 USUAL_MTU = 1500
 
 
@@ -35,6 +37,7 @@ def file_changes(
 ) -> list[FileChange]:
     uplinks = [one for one in (configuration, second) if one is not None] if bridge.uplink is not None else []
     own: list[str] = []
+    kept: dict[str, list[str]] = {}
     changed: list[FileChange] = []
     for file in configuration.files:
         if not file.path.startswith(f"{DIRECTORY}/"):
@@ -49,12 +52,15 @@ def file_changes(
             raise CannotLast(
                 text("%(path)s is cloud-init's, which may write it again at the host's start.", path=file.path)
             )
-        own += [line for one, block in found if one is configuration and block for line in _below(file, block)]
+        for one, block in found:
+            if block is not None:
+                kept[one.link] = _kept(file, block, has_mac=bool(one.permanent_mac))
+                own += _below(file, block) if one is configuration else []
         after = comment_out(file.text, _with_empty_parent(file, blocks), bridge.name)
         changed.append(FileChange(path=file.path, before=file.text, after=after))
     # Ours is there before the uplink's goes: a power cut in between leaves the host its address, and that once. The
     # card has its own still, so the bridge has no port, and without a carrier no address.
-    ours = [FileChange(path=our_path(bridge.name), after=_file(bridge, own))]
+    ours = [FileChange(path=our_path(bridge.name), after=_file(bridge, own, kept))]
     if bridge.uplink is not None:
         # netplan has no words for it. Else a bridge has its addresses without a carrier; and networkd would make
         # another IAID from the bridge's name.
@@ -73,7 +79,8 @@ def our_path(bridge: str) -> str:
     return f"{DIRECTORY}/90-kvmpanel-{bridge}.yaml"
 
 
-def _file(bridge: LastingBridge, own: list[str]) -> str:
+def _file(bridge: LastingBridge, own: list[str], kept: dict[str, list[str]]) -> str:
+    """own: lines of the uplink's block that the bridge takes over. kept: card -> those that its port's block keeps."""
     # By a name of their own also where the card's is the match: of the same name they would be the card's own block.
     ports = {f"kvmpanel-{bridge.name}{called.removeprefix('port')}": (name, mac) for called, name, mac in bridge.ports}
     mtu = [f"mtu: {bridge.mtu}"] if bridge.mtu and bridge.mtu != USUAL_MTU else []
@@ -81,8 +88,11 @@ def _file(bridge: LastingBridge, own: list[str]) -> str:
     lines += ["  ethernets:"] if ports else []
     for port, (name, mac) in ports.items():
         # By its MAC address, so that the port is found under another name too.
-        lines += [f"    {port}:", "      match:", f'        macaddress: "{mac}"' if mac else f'        name: "{name}"']
-        lines += [f"      {line}" for line in [*mtu, "link-local: []", "dhcp4: false", "dhcp6: false"]]
+        match = ["match:", f'  macaddress: "{mac}"' if mac else f'  name: "{name}"']
+        about = kept.get(name, [])
+        about = [*([] if "match:" in about else match), *about]
+        lines += [f"    {port}:"]
+        lines += [f"      {line}" for line in [*about, *mtu, "link-local: []", "dhcp4: false", "dhcp6: false"]]
     lines += ["  bridges:", f"    {bridge.name}:"]
     about = [f"interfaces: [{', '.join(ports)}]"]
     about += [f'macaddress: "{bridge.mac}"'] if bridge.mac else []
@@ -156,15 +166,30 @@ def _trimmed(lines: list[str], block: range) -> range:
 
 def _below(file: ConfigurationFile, block: Block) -> list[str]:
     """What the block says beyond the card itself, without its indentation."""
+    inner = _said(file, block)
+    return [line for key, lines in inner.items() if key not in OF_THE_CARD for line in lines]
+
+
+def _kept(file: ConfigurationFile, block: Block, *, has_mac: bool) -> list[str]:
+    """What it says of the card itself that stays so. A card that is given its name is not found by it: without a
+    permanent MAC address it is found as it was."""
+    inner = _said(file, block)
+    keys = [key for key in inner if key in KEPT or (key == "match" and not has_mac and "set-name" in inner)]
+    return [line for key in sorted(keys) for line in inner[key]]
+
+
+def _said(file: ConfigurationFile, block: Block) -> dict[str, list[str]]:
+    """Key -> its lines, without comments, the block's indentation taken off."""
     lines = file.text.splitlines()
     inner = _blocks(lines, block.lines[1:], file) if len(block.lines) > 1 else []
-    return [
-        lines[index][one.indent :]
+    return {
+        one.key: [
+            lines[index][one.indent :]
+            for index in one.lines
+            if lines[index].strip() and not lines[index].lstrip().startswith("#")
+        ]
         for one in inner
-        if one.key not in OF_THE_CARD
-        for index in one.lines
-        if lines[index].strip() and not lines[index].lstrip().startswith("#")
-    ]
+    }
 
 
 def _with_empty_parent(file: ConfigurationFile, blocks: list[Block]) -> set[int]:
