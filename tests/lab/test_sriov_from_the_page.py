@@ -19,10 +19,12 @@ from uuid import UUID
 
 import pytest
 
+from kvmagent import vf_keepers
 from lab import Lab
 from lab.browser import FormRefused
 from lab.host import FREE_UPLINK, LAN_BRIDGE
 from lab.machine_guest import MachineGuest
+from lab.machine_networkmanager import MachineNetworkManager
 from lab.panel import LabPanel
 from lab.sriov_machine import SriovMachine
 from tests.lab.person import Person, seconds_until
@@ -36,7 +38,8 @@ PF, VFS = "eth0", 4
 # A network hands out VF 0; VF 1 is a macvtap's; VF 2 is half of a pair; VF 3 has its MAC address and VLAN.
 ADDRESSES = tuple(f"0000:01:10.{2 * index}" for index in range(VFS))  # as an 82576 lays them out
 POOL, PASSTHROUGH, LAN = "fast", "own", "lan"
-POOL_MAC, PASSTHROUGH_MAC, PAIR_MAC = (f"52:54:00:00:00:{number}" for number in (40, 41, 42))
+SECOND_POOL = "fast2"
+POOL_MAC, PASSTHROUGH_MAC, PAIR_MAC, SECOND_MAC = (f"52:54:00:00:00:{number}" for number in (40, 41, 42, 44))
 MAC, VLAN = "52:54:00:00:00:43", 42
 # As on most hosts the VFs' links get other names than the kernel's, here some seconds after they have come.
 NAMES = tuple(f"vf{index}" for index in range(VFS))
@@ -65,6 +68,7 @@ class Story:
         self.page = f"/hosts/{self.machine.name}/"
         self.ledger = f"{self.page}sriov/"
         self.guest = MachineGuest(self.machine, "web1")
+        self.networkmanager = MachineNetworkManager(self.machine)  # in the soak
 
     def apply(self, change: UUID) -> None:
         """Wait until a change has been made."""
@@ -162,6 +166,9 @@ def story() -> Iterator[Story]:
 
 
 def test_vfs_made_from_the_page_are_a_guests_also_after_a_restart_and_as_new_when_it_is_off(story: Story) -> None:
+    if SOAK:
+        story.networkmanager.start()
+        story.tell("NetworkManager runs too")
     make_the_vfs(story)
     give_them_to_the_guest(story)
     story.machine.reboot()
@@ -170,7 +177,9 @@ def test_vfs_made_from_the_page_are_a_guests_also_after_a_restart_and_as_new_whe
     another_number_is_refused(story)
     packets_pass(story)
     if SOAK:
+        networkmanager_would_take_them(story)
         a_pair_goes_on_without_its_vf(story)
+        two_guests_meet_in_the_card(story)
     let_go_it_is_as_new(story)
 
 
@@ -254,6 +263,21 @@ def packets_pass(story: Story) -> None:
     assert "drivers/igbvf" in story.machine.run(["cat", str(story.guest.console_log)]).stdout
 
 
+def networkmanager_would_take_them(story: Story) -> None:
+    """Were it not told to keep off: so it is the rule that keeps it off. It asks when a link comes."""
+    rule, driver = f"/run/{vf_keepers.RULES}", "/sys/bus/pci/drivers/igbvf"
+    again = f"udevadm control --reload && echo {ADDRESSES[2]} >{driver}/unbind && echo {ADDRESSES[2]} >{driver}/bind"
+    for move, is_kept_off in ((f"mv {rule} {rule}.away", False), (f"mv {rule}.away {rule}", True)):
+        story.machine.run(["sh", "-c", f"{move} && {again}"])
+
+        def is_so(is_kept_off: bool = is_kept_off) -> bool:
+            state = story.networkmanager.states().get(NAMES[2])
+            return state is not None and (state == "unmanaged") is is_kept_off
+
+        seconds_until(is_so, SLOW, lambda: str(story.networkmanager.states()), every=1)
+    story.tell("NetworkManager keeps off the VFs because it is told to")
+
+
 def a_pair_goes_on_without_its_vf(story: Story) -> None:
     person, machine, guest, lan = story.person, story.machine, story.guest.uuid, story.lab.client
     story.apply(person.make_bridge(machine, LAN, BRIDGE, FREE_UPLINK))
@@ -274,6 +298,26 @@ def a_pair_goes_on_without_its_vf(story: Story) -> None:
     story.tell("and over the VF again, once it is plugged in")
 
 
+def two_guests_meet_in_the_card(story: Story) -> None:
+    """By the VF that the pair had. The LAN's switch sends nothing back to where it came from: who answers is reached
+    in the card."""
+    person, machine, other = story.person, story.machine, MachineGuest(story.machine, "web2")
+    story.apply(person.unplug_the_vf(machine, story.guest.uuid, PAIR_MAC))
+    other.define()
+    pair = f"{story.page}guests/{story.guest.uuid}/"
+    seconds_until(lambda: not person.sees(pair, "VF of a pair"), SLOW, lambda: "the VF is plugged in still", every=0.5)
+    story.apply(person.make_pool(machine, SECOND_POOL, PF, VFS, ADDRESSES[2]))
+    story.await_running(SECOND_POOL)
+    story.await_page(story.page, other.name)
+    story.apply(person.plug_in(machine, other.uuid, SECOND_POOL, SECOND_MAC))
+    other.start()
+    address, others = story.await_lease(POOL_MAC), story.await_lease(SECOND_MAC)
+    story.await_ping(address, others)
+    assert story.ports_of(POOL_MAC) == story.ports_of(SECOND_MAC) == [machine.ports[0]]
+    story.tell(f"two guests with a VF each of one card reach each other: {address} and {others}")
+    other.destroy()
+
+
 def let_go_it_is_as_new(story: Story) -> None:
     # What the next guest must not inherit.
     story.machine.run(["ip", "link", "set", PF, "vf", "0", "spoofchk", "off", "trust", "on"])
@@ -291,10 +335,11 @@ def assert_attributes(story: Story) -> None:
 
 
 def assert_nobody_else_has(story: Story, links: Sequence[str]) -> None:
-    """These links are no business of networkd."""
+    """These links are no business of networkd, nor of NetworkManager."""
     seconds_until(lambda: "pending" not in networkds_links(story.machine).values(), SLOW, every=0.5)
-    found = networkds_links(story.machine)
-    assert {found[link] for link in links} == {"unmanaged"}, found
+    states = [networkds_links(story.machine), *([story.networkmanager.states()] if SOAK else [])]
+    for found in states:
+        assert {found[link] for link in links} == {"unmanaged"}, found
 
 
 def assert_it_owns_the_vfs(story: Story) -> None:
