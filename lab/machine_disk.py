@@ -111,6 +111,8 @@ def _files(identity: Identity) -> dict[str, str]:
         "/etc/systemd/network/10-eth0.network": (
             f"[Match]\nName=eth0\n\n[Network]\nAddress={identity.address}\nGateway={identity.gateway}\n"
         ),
+        # As long as an emulated machine that waits for others needs, for the agent above all.
+        "/etc/systemd/system.conf.d/lab.conf": "[Manager]\nDefaultTimeoutStartSec=600\n",
         # The agent from this repository, wherever that is: a home is hidden from the service otherwise.
         "/etc/systemd/system/kvmagent.service.d/lab.conf": "[Service]\nProtectHome=read-only\n",
         "/usr/local/bin/kvmagent": f'#!/bin/sh\nPYTHONPATH={ROOT} exec {python} -m kvmagent "$@"\n',
