@@ -5,17 +5,19 @@ It also keeps how the uplinks were found, so that they can be put back whenever 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 
 @dataclass(frozen=True)
 class Found:
-    """An uplink as it was before it became a port."""
+    """An uplink as it was before it became a port. mtu: its own, once the panel has set another."""
 
     name: str
     was_up: bool = False
     had_ipv6: bool = False
+    mtu: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,36 @@ class Mark:
     def names(self) -> list[str]:
         return [uplink.name for uplink in self.uplinks]
 
+    @property
+    def mtus(self) -> dict[str, int]:
+        """Uplink -> its own, of those that the panel has given another."""
+        return {uplink.name: uplink.mtu for uplink in self.uplinks if uplink.mtu is not None}
+
     def alias(self) -> str:
-        """At most 105 characters; the kernel takes 255. No link's name holds a colon."""
+        """At most 117 characters; the kernel takes 255. No link's name holds a colon."""
         words = ["kvmpanel", str(self.network)]
         for uplink in self.uplinks:
-            words += [uplink.name, "up" if uplink.was_up else "down", "ipv6" if uplink.had_ipv6 else "no-ipv6"]
+            mtu = f"-{uplink.mtu}" if uplink.mtu is not None else ""
+            words += [
+                uplink.name,
+                f"up{mtu}" if uplink.was_up else f"down{mtu}",
+                "ipv6" if uplink.had_ipv6 else "no-ipv6",
+            ]
         return ":".join(words)
 
     def with_second(self, second: Found | None) -> Mark:
         """The same bridge with another second uplink, or with none."""
         return Mark(self.network, (*self.uplinks[:1], *([second] if second is not None else [])))
+
+    def with_mtus(self, mtus: Mapping[str, int]) -> Mark:
+        """mtus: of the uplinks, as they are before the panel sets the first other one."""
+        return Mark(
+            self.network,
+            tuple(
+                replace(one, mtu=mtus[one.name]) if one.mtu is None and one.name in mtus else one
+                for one in self.uplinks
+            ),
+        )
 
     @classmethod
     def read(cls, alias: str | None) -> Mark | None:
@@ -66,7 +88,8 @@ class Mark:
 
 def _found(words: list[str]) -> Found | None:
     match words:
-        case [name, ("up" | "down") as up, ("ipv6" | "no-ipv6") as ipv6]:
-            return Found(name, up == "up", ipv6 == "ipv6")
-        case _:
-            return None
+        case [name, state, ("ipv6" | "no-ipv6") as ipv6]:
+            up, _, mtu = state.partition("-")
+            if up in {"up", "down"} and (not mtu or (mtu.isascii() and mtu.isdecimal())):
+                return Found(name, up == "up", ipv6 == "ipv6", int(mtu) if mtu else None)
+    return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from kvmagent import bridge_stp, carried, detour, restore
+from kvmagent import bridge_stp, carried, detour, links, restore
 from kvmagent.bridge_mark import Found, Mark
 from kvmagent.guard import Step, Wait, Write
 from kvmagent.snapshot import Snapshot
@@ -57,7 +57,9 @@ def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
     mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"), "0")
     loose, _ = _rp_filter(uplink, bridge, before)
     rules = moves.rules_of(what, uplink)
+    mtu = links.mtu(bridge)
     return [
+        *restore.batch(moves.raised(mark.mtus, mtu)),
         # No link-local address while it is still a port: the kernel would ask for a router there, and not hear it.
         restore.sysctl("ipv6", uplink, "addr_gen_mode", "1"),
         restore.sysctl("ipv6", uplink, "disable_ipv6", "0"),
@@ -70,6 +72,7 @@ def out_of_bridge(what: Carried, mark: Mark, before: Snapshot) -> list[Step]:
         *detour.remove(),
         *restore.batch(rules[6], "-6"),
         restore.sysctl("ipv6", uplink, "addr_gen_mode", mode),
+        *restore.batch(moves.lowered(mark.mtus, mtu)),
         *(_as_found(second) if second else []),
     ]
 

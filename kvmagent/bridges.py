@@ -14,6 +14,8 @@ from pyroute2 import IPRoute
 from kvmagent import bridge_settings, bridge_stp, links
 from kvmagent.bridge_mark import Found, Mark
 from kvmagent.persist import bridge as lasting
+from virtnet import moves
+from virtnet.bridge_mtu import TAP
 from virtnet.refs import NetworkRef
 
 IPV6 = Path("/proc/sys/net/ipv6/conf")
@@ -49,8 +51,11 @@ def settings(bridge: str, mark: Mark) -> Settings:
     """Those of a bridge that is there, to make it again. Raises NoSuchLink, CalledProcessError."""
     with IPRoute() as netlink:
         found = links.find(netlink, bridge)
-    tuned = tuple(line for name in (bridge, *mark.names) for line in bridge_settings.lines(bridge_settings.shown(name)))
-    return Settings(mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"), *bridge_stp.read(bridge), tuned)
+    tuned = [line for name in (bridge, *mark.names) for line in bridge_settings.lines(bridge_settings.shown(name))]
+    tuned += moves.own_mtus({name: links.mtu(name) for name in mark.names})
+    return Settings(
+        mark, found.get_attr("IFLA_ADDRESS"), found.get_attr("IFLA_MTU"), *bridge_stp.read(bridge), tuple(tuned)
+    )
 
 
 def mark(bridge: str) -> Mark | None:
@@ -84,6 +89,17 @@ def ports(bridge: str) -> list[str]:
     with IPRoute() as netlink:
         index = links.find(netlink, bridge)["index"]
         return [port.get_attr("IFLA_IFNAME") for port in netlink.get_links(master=index)]
+
+
+def taps(bridge: str) -> list[str]:
+    """Those of its ports that are guests'. Raises NoSuchLink."""
+    with IPRoute() as netlink:
+        found = netlink.get_links(master=links.find(netlink, bridge)["index"])
+        return [
+            str(port.get_attr("IFLA_IFNAME"))
+            for port in found
+            if port.get_nested("IFLA_LINKINFO", "IFLA_INFO_KIND") == TAP
+        ]
 
 
 def add(bridge: str, wanted: Settings) -> None:

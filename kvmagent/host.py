@@ -164,6 +164,10 @@ class LinuxHost:
         if not self._is_test_driver():
             self._links.set_stp(bridge, network, forward_delay)
 
+    def set_mtu(self, network: NetworkRef, wanted: Wiring) -> None:
+        if not self._is_test_driver():
+            self._links.set_mtu(network, wanted)
+
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         if not self._only_in_memory(verbs.delete_bridge(bridge)):
             self._links.delete_bridge(bridge, network)

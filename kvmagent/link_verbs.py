@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -23,10 +24,11 @@ from kvmagent.bridge_mark import Mark
 from kvmagent.guard_verbs import GuardVerbs
 from kvmagent.links import NoSuchLink
 from kvmagent.persist import bridge as lasting
+from kvmagent.restore import batch
 from kvmagent.snapshot import Snapshot
 from kvmagent.steps import Steps, VerbFailed, explained
-from virtnet import direct, moves, verbs
-from virtnet.bridges import why_it_stays
+from virtnet import bridge_mtu, direct, moves, verbs
+from virtnet.bridges import Wiring, why_it_stays
 from virtnet.facts import HostFacts
 from virtnet.moves import Carried
 from virtnet.refs import NetworkRef
@@ -163,6 +165,36 @@ class LinkVerbs:
             bridge_stp.set_stp(bridge, on=forward_delay > 0, forward_delay=forward_delay)
             self._steps.done(verb)
 
+    def set_mtu(self, network: NetworkRef, wanted: Wiring) -> None:
+        """Tells nothing where none is wanted, and of a bridge that was not made for this network."""
+        bridge, mtu = wanted.bridge, wanted.mtu
+        if mtu is None:
+            return
+        verb = verbs.set_mtu(mtu, [bridge])
+        with self._steps.doing(verb):
+            mark = bridges.mark(bridge)
+            if mark is None or mark.network != network.uuid:
+                return
+            taps = {name: links.mtu(name) for name in bridges.taps(bridge)}
+            ports = {name: links.mtu(name) for name in mark.names} | taps
+            former = ports | {bridge: links.mtu(bridge)}
+            names = bridge_mtu.in_order(bridge, ports, mtu)
+            verb = verbs.set_mtu(mtu, names)
+            if set(former.values()) == {mtu}:
+                self._steps.already_so(verb)
+                return
+            self._touch(bridge, *mark.names)
+            own = mark if bridges.is_marked(bridge) else None
+            self._push(verbs.mark_bridge(bridge), lambda: links_back.mark_again(bridge, own))
+            for step in batch(moves.own_mtus(taps)):  # the guard's plan knows the bridge and its uplinks alone
+                self._guard.also(step)
+            self._push(verb, lambda: links_back.set_mtus_back(bridge, former))
+            bridges.set_mark(bridge, mark.with_mtus(ports))
+            for name in names:
+                with suppress(*[NoSuchLink] if name in taps else []):  # its guest has just stopped
+                    links.set_mtu(name, mtu)
+            self._steps.done(verb)
+
     def set_up(self, link: str) -> None:
         verb = verbs.set_up(link)
         with self._steps.doing(verb):
@@ -236,7 +268,8 @@ class LinkVerbs:
 
     def _move_out(self, what: Carried, mark: Mark) -> None:
         uplink, second = mark.uplinks[0].name, mark.second
-        lines = moves.out_of_bridge(what, uplink, second=second.name if second is not None else None)
+        name = second.name if second is not None else None
+        lines = moves.out_of_bridge(what, uplink, second=name, mtus=mark.mtus, mtu=links.mtu(what.link))
         verb = verbs.move_out_of_bridge(what.link, uplink, lines)
         with self._steps.doing(verb):
             with lasting.left_alone(what.link):
@@ -250,7 +283,7 @@ class LinkVerbs:
         was_up = next(found.was_up for found in mark.uplinks if found.name == name)
         verb = verbs.free(name, bridge, mark.uplink, was_up=was_up)
         with self._steps.doing(verb):
-            tuned = bridge_settings.lines(bridge_settings.shown(name))
+            tuned = [*bridge_settings.lines(bridge_settings.shown(name)), *moves.own_mtus({name: links.mtu(name)})]
             self._push(
                 verbs.set_master(name, bridge), lambda: links_back.join_again(bridge, name, tuned, is_second=True)
             )

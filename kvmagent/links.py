@@ -125,6 +125,12 @@ def set_state(link: str, *, up: bool) -> None:
         netlink.link("set", index=find(netlink, link)["index"], state="up" if up else "down")
 
 
+def set_mtu(link: str, mtu: int) -> None:
+    """ip link set LINK mtu MTU. Raises NoSuchLink, NetlinkError."""
+    with IPRoute() as netlink:
+        netlink.link("set", index=find(netlink, link)["index"], mtu=mtu)
+
+
 def ip_forward() -> str:
     """net.ipv4.ip_forward, "0" or "1"."""
     return IP_FORWARD.read_text().strip()
@@ -180,6 +186,7 @@ def _link(
         parent=names.get(message.get_attr("IFLA_LINK")) if message.get_attr("IFLA_LINK_NETNSID") is None else None,
         mac=(message.get_attr("IFLA_ADDRESS") or "").lower(),
         mtu=message.get_attr("IFLA_MTU") or 0,
+        max_mtu=message.get_attr("IFLA_MAX_MTU") or None,
         up=bool(message["flags"] & IFF_UP),
         operstate=message.get_attr("IFLA_OPERSTATE") or "",
         addresses=tuple(addresses),
@@ -192,6 +199,7 @@ def _link(
         made_with=mark.uplink if mark else None,
         made_with_second=mark.second.name if mark and mark.second else None,
         made_with_down=tuple(uplink.name for uplink in mark.uplinks if not uplink.was_up) if mark else (),
+        made_with_mtus=tuple(mark.mtus.items()) if mark else (),
         stp=stp,
         forward_delay=delay,
         pf=sriov.pf_of(name) if is_device else None,

@@ -5,7 +5,7 @@ Each says whether there was anything to take back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kvmagent import bridge_stp, bridges, links, silent_links
 from kvmagent.bridge_mark import Mark
@@ -40,6 +40,8 @@ def free(bridge: str, mark: Mark, name: str) -> bool:
         links.set_state(name, up=False)
     if found.had_ipv6:
         bridges.set_ipv6(name, on=True)
+    if found.mtu is not None:
+        links.set_mtu(name, found.mtu)
     bridges.set_master(name, None)
     return True
 
@@ -89,6 +91,16 @@ def set_stp_back(bridge: str, *, on: bool, forward_delay: float) -> bool:
         return False
     bridge_stp.set_stp(bridge, on=on, forward_delay=forward_delay)
     return True
+
+
+def set_mtus_back(bridge: str, former: Mapping[str, int]) -> bool:
+    """former: of the bridge and of its ports. A guest may have gone meanwhile."""
+    found = {name: links.mtu(name) for name in former if links.kind(name) is not None}
+    raised = [name for name, now in found.items() if now < former[name] and name != bridge]
+    changed = [name for name in dict.fromkeys((*raised, bridge, *found)) if found.get(name) not in {None, former[name]}]
+    for name in changed:
+        links.set_mtu(name, former[name])
+    return bool(changed)
 
 
 def let_speak(link: str) -> bool:

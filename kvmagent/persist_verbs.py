@@ -54,7 +54,7 @@ class PersistVerbs:
                     if record is None:
                         self._steps.already_so(verb)
                         return
-                record = record or lasting.prepare(_wanted(wanted), mark, self._order)
+                record = record or lasting.prepare(_wanted(wanted, mark), mark, self._order)
                 verb = verbs.persist_bridge(bridge, record.owner, record.edits or record.changes)
                 if record.order == self._order:
                     self._steps.push(verbs.forget_bridge(bridge, record.owner), lambda: self._files_back(record))
@@ -113,7 +113,7 @@ class PersistVerbs:
     def _another(self, record: Record, network: NetworkRef, wanted: Wiring, mark: Mark) -> Record | None:
         """What is to be written where an earlier order has written the bridge; None where that stands as it is."""
         if mark.network == network.uuid:
-            changed = lasting.prepare_change(record, _wanted(wanted), mark, self._order)
+            changed = lasting.prepare_change(record, _wanted(wanted, mark), mark, self._order)
             if changed.edits:
                 lasting.keep(changed)
                 return changed
@@ -153,7 +153,7 @@ def _taken_back(record: Record) -> None:
         lasting.forget(record)
 
 
-def _wanted(wanted: Wiring) -> LastingBridge:
+def _wanted(wanted: Wiring, mark: Mark) -> LastingBridge:
     """As the bridge is now. Raises NoSuchLink."""
     uplink, second = wanted.uplink, wanted.second
     with IPRoute() as netlink:
@@ -165,7 +165,8 @@ def _wanted(wanted: Wiring) -> LastingBridge:
         name=wanted.bridge,
         uplink=uplink,
         mac=found.get_attr("IFLA_ADDRESS") if has_port else None,
-        mtu=found.get_attr("IFLA_MTU") if has_port else None,
+        mtu=wanted.mtu or (found.get_attr("IFLA_MTU") if has_port else None),
+        sets_mtu=wanted.mtu is not None or bool(mark.mtus),
         permanent_mac=permanent.lower() if permanent else None,
         second=second,
         second_permanent_mac=second_permanent.lower() if second_permanent else None,

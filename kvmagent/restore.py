@@ -39,6 +39,7 @@ def plan(names: Iterable[str], before: Snapshot) -> list[Step]:
     lines = [line for name in bridges_first for line in _put_on(what[name], name in hear)]
     lines += [address.put_on(name) for name in there for address in local[name]]
     lines += _as_links([shown[name] for name in bridges_first])
+    lines += [line for name in there for line in _with_own_mtu(what[name], name in hear)]
     lines += [
         line for name in there for other in there if other != name for line in _take_from(what[name], what[other])
     ]
@@ -128,6 +129,12 @@ def _put_on(what: Carried, hears: bool) -> list[str]:
     lines += [f"neighbour replace {neighbour} dev {what.link}" for neighbour in what.neighbours]
     routes = [route for route in moves.in_their_order(what) if not (hears and carried.renewed(route))]
     return lines + [line for route in routes for line in moves.put_route(route, ahead=route in what.ahead)]
+
+
+def _with_own_mtu(what: Carried, hears: bool) -> list[str]:
+    """IPv6 routes that have one: the kernel changes it with the link's, when that is the same or becomes lower."""
+    routes = [route for route in what.routes if " mtu " in route and ":" in route.split()[1]]
+    return [f"route replace {route}" for route in routes if not (hears and carried.renewed(route))]
 
 
 def _take_from(what: Carried, other: Carried) -> list[str]:

@@ -1,8 +1,8 @@
-"""What may stand in the way of a bridge's name, of its uplinks, and of its surviving a restart."""
+"""What may stand in the way of a bridge's name, its uplinks, STP, MTU, and of its surviving a restart."""
 
 from __future__ import annotations
 
-from virtnet import bridges, direct, links, persist, spanning_tree
+from virtnet import bridge_mtu, bridges, direct, links, persist, spanning_tree, surprises
 from virtnet.bridges import Wiring
 from virtnet.facts import HostFacts
 from virtnet.link_facts import Link
@@ -16,7 +16,14 @@ def problems(facts: HostFacts, ref: NetworkRef, wanted: Wiring, mode: str, *, la
     return [
         *(_name(facts, ref, wanted.bridge, mode) or bridges.ports_stay(facts, ref, wanted.bridge, wanted.uplink)),
         *(_uplinks(facts, wanted, lasts=lasts) or persist.problems(facts, ref, wanted, lasts=lasts)),
+        *spanning_tree.problems(facts, ref, wanted),
+        *bridge_mtu.problems(facts, ref, wanted),
     ]
+
+
+def notes(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> list[Problem]:
+    """What a person should know of such a bridge on this host."""
+    return [*surprises.of_a_bridge(facts, wanted.bridge, wanted.uplink), *bridge_mtu.notes(facts, ref, wanted)]
 
 
 def _name(facts: HostFacts, ref: NetworkRef, bridge: str, mode: str) -> list[Problem]:

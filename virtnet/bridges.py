@@ -15,12 +15,13 @@ from virtnet.text import Text, text
 
 @dataclass(frozen=True)
 class Wiring:
-    """A bridge with its uplinks. forward_delay: seconds, 0 without STP."""
+    """A bridge with its uplinks. forward_delay: seconds, 0 without STP. mtu: None where it may be any."""
 
     bridge: str
     uplink: str | None = None
     second: str | None = None
     forward_delay: int = 0
+    mtu: int | None = None
 
 
 def network_stays(facts: HostFacts, ref: NetworkRef, bridge: str, made: Wiring | None = None) -> list[Problem]:
@@ -117,10 +118,15 @@ def is_for_now(facts: HostFacts, bridge: str) -> bool:
 
 
 def is_changed(facts: HostFacts, ref: NetworkRef, wanted: Wiring) -> bool:
-    """Whether the bridge is there, was made for this network, and is to be another: its second uplink, or its STP."""
+    """Whether the bridge is there, was made for this network, and is to be another: its second uplink, its STP, its
+    MTU."""
     found = facts.link(wanted.bridge)
     if found is None or found.made_for != ref.uuid:
         return False
+    if wanted.mtu is not None:
+        links = [found, *(facts.link(name or "") for name in (wanted.uplink, wanted.second))]
+        if any(link is not None and link.mtu != wanted.mtu for link in links):
+            return True
     delay = (found.forward_delay or 0) if found.stp else 0
     return (found.made_with_second, delay) != (wanted.second, wanted.forward_delay)
 
@@ -141,7 +147,16 @@ def _differences(facts: HostFacts, ref: NetworkRef, made: Wiring) -> Iterator[Te
     for uplink in (made.uplink, made.second):
         if uplink is not None and uplink not in facts.bridges.get(made.bridge, ()):
             yield text("%(link)s is no port of %(bridge)s any more.", link=uplink, bridge=made.bridge)
-    if found.made_for != ref.uuid or found.stp is None:
+    if found.made_for != ref.uuid:
+        return
+    if made.mtu is not None and found.mtu != made.mtu:
+        yield text(
+            "The MTU of %(bridge)s is %(found)s, and was made %(wanted)s.",
+            bridge=made.bridge,
+            found=found.mtu,
+            wanted=made.mtu,
+        )
+    if found.stp is None:
         return
     if found.stp is not (made.forward_delay > 0):
         on = text("%(bridge)s has STP, and was made without it.", bridge=made.bridge)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from virtnet import guarding, links, moves
+from virtnet import bridge_mtu, guarding, links, moves
 from virtnet.actions import Action
+from virtnet.bridges import Wiring
 from virtnet.configuration import FileChange
 from virtnet.facts import HostFacts
 from virtnet.hanging import Hanging, hanging_on
@@ -109,7 +110,7 @@ class _ForeseeingHost(RecordingHost):
             return  # it stays
         carried = moves.carried_on(self.after, found)
         for port in self.after.bridges[bridge]:
-            self._change(port, master=None)
+            self._change(port, master=None, **_own_mtu(found, port))
             if port in found.made_with_down and not (carried and port == found.made_with):
                 self._change(port, up=False)
         if found.made_with is not None:
@@ -134,13 +135,21 @@ class _ForeseeingHost(RecordingHost):
         found = self.after.link(bridge)
         if found is not None and len(self.verbs) > asked:
             former = found.made_with_second or ""
-            self._change(former, master=None, **({"up": False} if former in found.made_with_down else {}))
+            was_down = {"up": False} if former in found.made_with_down else {}
+            self._change(former, master=None, **was_down, **_own_mtu(found, former))
 
     def set_stp(self, bridge: str, network: NetworkRef, forward_delay: int) -> None:
         asked = len(self.verbs)
         super().set_stp(bridge, network, forward_delay)
         if len(self.verbs) > asked:
             self._change(bridge, stp=forward_delay > 0, forward_delay=float(forward_delay))
+
+    def set_mtu(self, network: NetworkRef, wanted: Wiring) -> None:
+        asked = len(self.verbs)
+        super().set_mtu(network, wanted)
+        if len(self.verbs) > asked:
+            for name in (wanted.bridge, *bridge_mtu.followers(self._facts, wanted)):
+                self._change(name, mtu=wanted.mtu)
 
     def set_up(self, link: str) -> None:
         super().set_up(link)
@@ -170,6 +179,12 @@ class _ForeseeingHost(RecordingHost):
     def _change(self, name: str, **values: object) -> None:
         links = tuple(link.model_copy(update=values) if link.name == name else link for link in self.after.links)
         self.after = self.after.model_copy(update={"links": links})
+
+
+def _own_mtu(bridge: Link, uplink: str) -> dict[str, int]:
+    """That it had before, where the panel has set another."""
+    own = dict(bridge.made_with_mtus).get(uplink)
+    return {"mtu": own} if own is not None else {}
 
 
 def _renamed(rule: Rule, link: str, target: str) -> Rule:

@@ -53,6 +53,7 @@ class Link(Fact):
     parent: ForeignName | None = None  # of a VLAN, macvlan …: the link beneath, the `@eth0` of `ip link`
     mac: str = ""
     mtu: int = 0
+    max_mtu: int | None = None  # the most that its driver takes, where it tells
     up: bool = False  # IFF_UP, what `ip link set … up` sets
     operstate: str = ""  # UP, DOWN, UNKNOWN … as in `ip -br link`
     addresses: tuple[AnyInterface, ...] = ()
@@ -65,6 +66,7 @@ class Link(Fact):
     made_with: ForeignName | None = None  # of such a bridge: the uplink that it was made with
     made_with_second: ForeignName | None = None  # and the second one
     made_with_down: tuple[ForeignName, ...] = ()  # those of the two that were down before
+    made_with_mtus: tuple[tuple[ForeignName, int], ...] = ()  # and their own MTU, where the panel has set another
     stp: bool | None = None  # of a bridge: whether it speaks the spanning tree protocol
     forward_delay: float | None = None  # of a bridge: its own, in seconds; with STP the root's is in force
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to

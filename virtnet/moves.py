@@ -6,7 +6,7 @@ The preview shows these lines and the agent runs them. Measured with 5 ms probes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -66,14 +66,31 @@ def join_bridge(uplink: str, bridge: str) -> str:
     return f"link set dev {uplink} master {bridge}"
 
 
-def out_of_bridge(carried: Carried, uplink: str, *, second: str | None = None) -> list[str]:
+def out_of_bridge(
+    carried: Carried, uplink: str, *, second: str | None = None, mtus: Mapping[str, int] | None = None, mtu: int = 0
+) -> list[str]:
     """The bridge's former uplink leaves it and takes over what the bridge carried; then the bridge goes. A second
-    uplink leaves it before that."""
+    uplink leaves it before that. mtus: the uplinks' own, where they are to have them again; mtu: theirs of now."""
     return [
+        *raised(mtus or {}, mtu),
         *(leave_second(carried.link, second) if second is not None else []),
         *leave_bridge(carried, uplink),
         *give_up_bridge(carried, uplink),
+        *lowered(mtus or {}, mtu),
     ]
+
+
+def raised(mtus: Mapping[str, int], now: int) -> list[str]:
+    """Before there is a route on it: the kernel takes an IPv6 route's own MTU for the link's where it is the same."""
+    return [line for name, mtu in mtus.items() if mtu > now for line in own_mtus({name: mtu})]
+
+
+def lowered(mtus: Mapping[str, int], now: int) -> list[str]:
+    return [line for name, mtu in mtus.items() if mtu <= now for line in own_mtus({name: mtu})]
+
+
+def own_mtus(mtus: Mapping[str, int]) -> list[str]:
+    return [f"link set dev {name} mtu {mtu}" for name, mtu in mtus.items()]
 
 
 def leave_second(bridge: str, second: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from virtnet import bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs, vf_verbs
+from virtnet import bridge_mtu, bridges, firewall, guarding, inbound, moves, network_xml, persist, verbs, vf_verbs
 from virtnet.actions import Action
 from virtnet.bridges import Wiring
 from virtnet.card_filter import CardFilter
@@ -151,6 +151,12 @@ class RecordingHost:
         if forward_delay or (found is not None and found.made_for == network.uuid and found.stp):
             self.verbs.append(verbs.set_stp(bridge, forward_delay))
 
+    def set_mtu(self, network: NetworkRef, wanted: Wiring) -> None:
+        found = self._facts.link(wanted.bridge)
+        if wanted.mtu is not None and (found is None or found.made_for == network.uuid):
+            names = bridge_mtu.in_order(wanted.bridge, bridge_mtu.followers(self._facts, wanted), wanted.mtu)
+            self.verbs.append(verbs.set_mtu(wanted.mtu, names))
+
     def delete_bridge(self, bridge: str, network: NetworkRef) -> None:
         found = self._facts.link(bridge)
         if found is None or bridges.why_it_stays(self._facts, bridge, network) is not None:
@@ -158,7 +164,13 @@ class RecordingHost:
         self._taken_away.add(bridge)
         carried = moves.carried_on(self._facts, found)
         if carried and found.made_with is not None:
-            lines = moves.out_of_bridge(carried, found.made_with, second=found.made_with_second)
+            lines = moves.out_of_bridge(
+                carried,
+                found.made_with,
+                second=found.made_with_second,
+                mtus=dict(found.made_with_mtus),
+                mtu=found.mtu,
+            )
             lasting = self._facts.lasting_bridge(bridge)
             owner = lasting.owner if lasting is not None else None
             self.verbs.append(verbs.move_out_of_bridge(bridge, found.made_with, lines, owner))

@@ -200,6 +200,14 @@ def set_stp(bridge: str, forward_delay: int) -> Verb:
     )
 
 
+def set_mtu(mtu: int, names: Sequence[str]) -> Verb:
+    """names: of a bridge and of its ports that get it too, in this order."""
+    return Verb(
+        text=text("Set the MTU of %(links)s to %(mtu)s.", links=", ".join(names), mtu=mtu),
+        command="; ".join(f"ip link set {name} mtu {mtu}" for name in names),
+    )
+
+
 def delete_bridge(bridge: str) -> Verb:
     return Verb(
         text=text("Take the bridge %(bridge)s away.", bridge=bridge),

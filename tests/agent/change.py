@@ -7,7 +7,7 @@
 has 2, on a card that is not there (see sriov_card.py), whose files lie in the agent's state directory. "loop" makes and
 removes the bridge --runs times. --kill N: SIGKILL at the N-th point; there is one before and one after each verb.
 --stall N: there it waits until the guard is gone. --fault: what goes wrong, see FAULTS. --two: with a second uplink,
-eth1, and STP. --stp N: with STP and this forward delay. --uplink: another first one, "" for none.
+eth1, and STP. --stp N: with STP and this forward delay. --uplink: another first one, "" for none. --mtu N.
 Prints each step, and the outcome as the agent would report it.
 """
 
@@ -47,10 +47,11 @@ SPEC = Bridge(name="lan", bridge="br0", uplink="eth0")
 KINDS = ("make", "change", "remove", "vfs")
 
 
-def spec(uplink: str, *, two: bool = False, stp: int = 0) -> Bridge:
-    """uplink: "" for a bridge without one. two: with eth1 as the second, and STP. stp: a forward delay, 0 for none."""
+def spec(uplink: str, *, two: bool = False, stp: int = 0, mtu: int = 0) -> Bridge:
+    """uplink: "" for a bridge without one. two: with eth1 as the second, and STP. stp: a forward delay, 0 for none.
+    mtu: 0 for none."""
     delay = stp or (2 if two else 0)
-    about = {"stp": True, "forward_delay": delay} if delay else {}
+    about = {"stp": True, "forward_delay": delay, "mtu": mtu or None} if delay else {"mtu": mtu or None}
     return SPEC.model_copy(update={"uplink": uplink or None, "second_uplink": "eth1" if two else None, **about})
 
 
@@ -215,6 +216,7 @@ def main() -> None:
     parser.add_argument("--two", action="store_true")
     parser.add_argument("--stp", type=int, default=0)
     parser.add_argument("--uplink", default="eth0")
+    parser.add_argument("--mtu", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.what == "vfs":
         plug_in_card()
@@ -223,7 +225,7 @@ def main() -> None:
         return
     if arguments.fault:
         break_it(arguments.fault)
-    wanted = spec(arguments.uplink, two=arguments.two, stp=arguments.stp)
+    wanted = spec(arguments.uplink, two=arguments.two, stp=arguments.stp, mtu=arguments.mtu)
     for number in range(arguments.runs):
         for what in ("make", "remove") if arguments.what == "loop" else (arguments.what,):
             owner = arguments.owner or f"{os.getpid()}-{number}-{what}"

@@ -5,6 +5,7 @@ That no packet is lost meanwhile is in test_stp.py.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,44 @@ def test_a_bridge_that_carries_nothing_is_changed_without_a_guard_and_back(host:
 def has_proved_its_own_address(host: CabledHost, link: str) -> bool:
     said = host.run(["ip", "-6", "address", "show", "dev", link])
     return "fe80::" in said and "tentative" not in said
+
+
+def mtus(host: CabledHost) -> dict[str, int]:
+    return {one["ifname"]: one["mtu"] for one in json.loads(host.run(["ip", "-j", "link"]))}
+
+
+@pytest.fixture
+def jumbo_lan(host: CabledHost) -> CabledHost:
+    """Where the LAN takes such packets, and the bridge has a guest's tap."""
+    for link in ("port0", "port1", "eth0"):
+        host.run(["ip", "link", "set", link, "mtu", "9000"], where=host.lan)
+    assert host.outcome("make") == "applied"
+    host.run(["ip", "tuntap", "add", "vnet7", "mode", "tap"])
+    host.run(["ip", "link", "set", "vnet7", "master", "br0", "up"])
+    return host
+
+
+def test_bridge_uplink_and_tap_get_another_mtu_and_the_uplink_its_own_again(jumbo_lan: CabledHost) -> None:
+    host = jumbo_lan
+    assert host.outcome("change", "--mtu", "9000") == "applied"
+    assert [mtus(host)[name] for name in ("br0", "eth0", "vnet7")] == [9000] * 3
+    assert host.run(["ping", "-c1", "-W2", "-Mdo", "-s", "8972", "10.9.0.1"]).find(" 0% packet loss") > 0
+    lower = host.snapshot()
+    assert host.outcome("change", "--mtu", "1400", "--verdict", "undo") == "undone"
+    assert host.differences(lower) == []
+    assert host.outcome("change", "--mtu", "1400") == "applied"
+    assert [mtus(host)[name] for name in ("br0", "eth0", "vnet7")] == [1400] * 3
+    host.run(["ip", "link", "delete", "vnet7"])
+    assert host.outcome("remove") == "applied"
+    assert mtus(host)["eth0"] == 1500
+
+
+def test_another_mtu_is_taken_back_by_the_guard_alone_from_the_tap_too(jumbo_lan: CabledHost) -> None:
+    host = jumbo_lan
+    before = host.snapshot()
+    assert host.outcome("change", "--mtu", "9000", "--verdict", "undo") == "undone"
+    assert host.differences(before) == []
+    assert host.change("change", "--mtu", "9000", "--kill", "16") == []  # it is set
+    assert mtus(host)["vnet7"] == 9000
+    wait_until(host.guard_is_over)
+    assert host.differences(before) == []

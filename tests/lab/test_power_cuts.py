@@ -40,7 +40,7 @@ APPLY = "env PYTHONPATH=/opt/kvmpanel/source:/opt/kvmpanel/packages PYTHONDONTWR
 APPLY += "/usr/bin/python3 -m tests.lab.at_each_point"
 ADDRESS = str(IPv4Interface(STATIC).ip)
 # After it the change waits for the word; what follows until the files are written whole may leave the one or the other.
-LAST_BEFORE_THE_WORD, FILES_WRITTEN, END = "-set_stp", "-persist_bridge", "-end"
+LAST_BEFORE_THE_WORD, FILES_WRITTEN, END = "-set_mtu", "-persist_bridge", "-end"
 # A guest's emulated processor within an emulated one: some 20 s on a quiet machine.
 GUEST_SECONDS = 600.0
 # The soak cuts at all points, for all four owners.

@@ -56,7 +56,7 @@ def container(lab: Lab, owner: Owner, address: str | None) -> SystemContainer:
 @pytest.mark.parametrize("owner", OWNERS)
 def test_a_bridge_over_the_management_link_survives_a_restart_and_goes_without_a_trace(lan: Lab, owner: Owner) -> None:
     with started(lan, container(lan, owner, STATIC)) as host:
-        survives_and_goes(host, owner)
+        survives_and_goes(host, owner, SPEC.model_copy(update={"mtu": 1400}))
 
 
 @pytest.mark.parametrize("owner", [owner for owner in OWNERS if SOAK or owner != "netplan"])
@@ -203,6 +203,35 @@ if SOAK:
 
 if SOAK:
 
+    @pytest.mark.parametrize("owner", OWNERS)
+    def test_another_mtu_survives_a_restart_and_goes_with_the_bridge(lan: Lab, owner: Owner) -> None:
+        with started(lan, container(lan, owner, STATIC)) as host:
+            former, files = host.network(), host.files()
+            kept(host, DEFINE)
+            made, written = host.network(), host.files()
+            wanted = UpdateNetwork(network=REF, spec=SPEC.model_copy(update={"mtu": 1400}))
+            host.begin(wanted)
+            host.await_change()
+            host.machine.await_true(has_mtu(1400, "br0", "eth0"))
+            host.machine.run("kvmagent undo")
+            host.await_end("undone.")
+            host.machine.await_true(has_mtu(1500, "br0", "eth0"))
+            assert (host.network(), host.files()) == (made, written)
+            kept(host, wanted)
+            host.machine.await_true(has_mtu(1400, "br0", "eth0"))
+            assert host.network() == made
+            host.machine.cut_power()
+            host.machine.boot()
+            host.await_network(made)
+            host.machine.await_true(has_mtu(1400, "br0", "eth0"))
+            kept(host, UNDEFINE)
+            host.await_address("eth0")
+            host.machine.await_true(has_mtu(1500, "eth0"))
+            assert (host.network(), host.files()) == (former, files)
+
+
+if SOAK:
+
     @pytest.mark.timeout(3600)
     @pytest.mark.parametrize("owner", OWNERS)
     def test_the_same_on_a_machine_with_a_kernel_of_its_own(lan: Lab, owner: Owner) -> None:
@@ -216,6 +245,10 @@ def kept(host: Restarted, action: AnyAction) -> None:
     host.await_change()
     host.keep()
     host.await_end()
+
+
+def has_mtu(mtu: int, *links: str) -> str:
+    return " && ".join(f"[ $(cat /sys/class/net/{link}/mtu) = {mtu} ]" for link in links)
 
 
 def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> None:
@@ -237,6 +270,8 @@ def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> Non
     assert host.machine.run(PORTS).split() == [one for one in (spec.uplink, spec.second_uplink) if one is not None]
     if spec.stp:
         host.machine.await_true(STP)
+    if spec.mtu is not None:
+        host.machine.await_true(has_mtu(spec.mtu, "br0", "eth0"))
     host.await_answer(str(IPv4Interface(address).ip))
     host.machine.await_true("virsh net-list --name | grep -qx lan")
 
@@ -249,6 +284,7 @@ def survives_and_goes(host: Restarted, owner: Owner, spec: Bridge = SPEC) -> Non
         assert host.answers(str(IPv4Interface(address).ip))
     assert pings.lost <= MOST_LOST[owner], pings
     host.await_address("eth0")
+    host.machine.await_true(has_mtu(1500, "eth0"))
     assert (host.network(), host.files()) == (former, files)
     assert host.answers(str(IPv4Interface(address).ip))
     # Its owner goes on with the uplink as before, not only until the lease ends or the next bridge is made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 import pytest
@@ -116,6 +117,20 @@ def test_a_bridge_that_is_to_be_another_is_shown_before_and_after_with_its_windo
     operator_client.post(path, typed | {"stp": "on", "step": "ask"})
     change = Change.objects.get(network=network)
     assert change.action["spec"]["second_uplink"] == "eth1"
+
+
+def test_another_mtu_is_foreseen_under_the_guard_and_refused_at_its_field(operator_client: Client) -> None:
+    host = on_a_bridge(Bridge(name="lan", bridge="br0", uplink="eth0", lasts=False))
+    network = Network.objects.get(host=host, name="lan")
+    path, typed = f"/networks/{network.pk}/edit/", {"bridge": "br0", "uplink": "eth0", "step": "preview"}
+    page = Page(operator_client.post(path, typed | {"mtu": "9000"}))
+    assert "This could cut the host off br0 carries the way to the panel." in page.words
+    assert "ip link set eth0 mtu 9000; ip link set br0 mtu 9000" in page.text
+    assert re.search(r"\+link br0 type bridge \S+ mtu 9000 up", page.text)
+    page = Page(operator_client.post(path, typed | {"mtu": "100"}))
+    assert any(given.get("id") == "id_mtu_errors" for _, given in page.tags)
+    operator_client.post(path, typed | {"mtu": "9000", "step": "ask"})
+    assert Change.objects.get(network=network).action["spec"]["mtu"] == 9000
 
 
 def test_taking_away_a_bridge_that_carries_the_host_says_the_same(operator_client: Client) -> None:

@@ -45,7 +45,7 @@ FIELDS: dict[tuple[str, str], tuple[str, str] | None] = {
 NOT_WRITTEN = {
     ("macvtap", "trust_guest_rx_filters"),
     ("sriov", "vfs"),
-    *(("bridge", field) for field in ("stp", "forward_delay", "lasts")),
+    *(("bridge", field) for field in ("stp", "forward_delay", "mtu", "lasts")),
 }
 
 

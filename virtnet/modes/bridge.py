@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from pydantic import Field, model_validator
 
-from virtnet import bridge_checks, bridges, checks, hops, network_xml, persist, spanning_tree, suggestions, surprises
+from virtnet import bridge_checks, bridge_mtu, bridges, checks, hops, network_xml, persist, spanning_tree, suggestions
 from virtnet.facts import HostFacts
 from virtnet.fields import LinkName, Offered
 from virtnet.host import Host
@@ -73,6 +73,7 @@ class Bridge(NetworkSpec):
     second_uplink: Annotated[spanning_tree.SecondUplink, Offered("uplinks")] = None
     stp: spanning_tree.Stp = False
     forward_delay: spanning_tree.ForwardDelay = spanning_tree.USUAL
+    mtu: bridge_mtu.Mtu = None
     lasts: persist.Lasts = True
 
     @model_validator(mode="after")
@@ -109,11 +110,10 @@ class Bridge(NetworkSpec):
             *checks.name_is_taken(facts, ref),
             *bridges.network_stays(facts, ref, self.bridge, self._as_made(facts, ref)),
             *bridge_checks.problems(facts, ref, self._wiring(), self.mode, lasts=self.lasts),
-            *spanning_tree.problems(facts, ref, self._wiring()),
         ]
 
     def notes(self, facts: HostFacts, ref: NetworkRef) -> list[Problem]:
-        return surprises.of_a_bridge(facts, self.bridge, self.uplink)
+        return bridge_checks.notes(facts, ref, self._wiring())
 
     def as_found(self, facts: HostFacts) -> Bridge:
         """A bridge of ours that is in no file goes with the host's next start, whatever the spec's default says."""
@@ -123,7 +123,7 @@ class Bridge(NetworkSpec):
         return bridges.drift(facts, ref, self._wiring())
 
     def _wiring(self) -> bridges.Wiring:
-        return bridges.Wiring(self.bridge, self.uplink, self.second_uplink, self.forward_delay if self.stp else 0)
+        return bridges.Wiring(self.bridge, self.uplink, self.second_uplink, self.stp * self.forward_delay, self.mtu)
 
     @classmethod
     def _as_made(cls, facts: HostFacts, ref: NetworkRef) -> bridges.Wiring | None:
@@ -180,6 +180,7 @@ class Bridge(NetworkSpec):
         host.set_stp(self.bridge, ref, wanted.forward_delay)
         if self.second_uplink is not None:
             self._take(host, self.second_uplink)
+        host.set_mtu(ref, wanted)
         host.await_confirmation()
         if self.lasts:
             host.persist_bridge(ref, wanted)

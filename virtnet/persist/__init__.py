@@ -186,11 +186,13 @@ def _lasting(
     facts: HostFacts, wanted: Wiring, configuration: LinkConfiguration, second: LinkConfiguration | None
 ) -> LastingBridge:
     link = facts.link(wanted.uplink) if wanted.uplink is not None else None
+    found = facts.link(wanted.bridge)
     return LastingBridge(
         name=wanted.bridge,
         uplink=wanted.uplink,
         mac=link.mac if link else None,
-        mtu=link.mtu if link else None,
+        mtu=wanted.mtu or (link.mtu if link else None),
+        sets_mtu=wanted.mtu is not None or bool(found is not None and found.made_with_mtus),
         permanent_mac=configuration.permanent_mac or None,
         second=wanted.second,
         second_permanent_mac=(second.permanent_mac or None) if wanted.second is not None and second else None,

@@ -61,6 +61,7 @@ def _file(bridge: LastingBridge, taken: list[Stanza]) -> str:
     for number, (words, options) in enumerate(heads):
         lines.append(" ".join(["iface", bridge.name, *words[2:]]))
         lines += [f"    {line}" for line in _made_by_hand(bridge)] if number == 0 else []
+        options = [option for option in options if not (bridge.sets_mtu and option.split()[:1] == ["mtu"])]
         lines += [f"    {_on_the_bridge(option, bridge)}" for option in options if not option.startswith("#")]
     return bridge.header + "\n".join(lines) + "\n"
 

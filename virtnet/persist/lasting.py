@@ -14,6 +14,7 @@ OURS = (
 
 
 BEHIND = 40  # the second uplink's priority in STP: the lower is preferred, and 32 is usual
+USUAL_MTU = 1500
 SECOND = "port2"  # what the second uplink's own files are called by
 
 
@@ -21,7 +22,7 @@ SECOND = "port2"  # what the second uplink's own files are called by
 class LastingBridge:
     """mac, mtu: None leaves them to the kernel. permanent_mac: of the uplink, by which it is found again whatever it is
     called then; None for a link without one, which is found by its name. uplink: None for a bridge without. second: the
-    second uplink. forward_delay: seconds, 0 without STP."""
+    second uplink. forward_delay: seconds, 0 without STP. sets_mtu: it was asked for, whatever the uplink's own is."""
 
     name: str
     uplink: str | None = None
@@ -31,6 +32,12 @@ class LastingBridge:
     second: str | None = None
     second_permanent_mac: str | None = None
     forward_delay: int = 0
+    sets_mtu: bool = False
+
+    @property
+    def written_mtu(self) -> int | None:
+        """None where the usual one comes by itself."""
+        return self.mtu if self.sets_mtu or self.mtu != USUAL_MTU else None
 
     @property
     def stp(self) -> bool:

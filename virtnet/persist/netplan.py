@@ -20,7 +20,6 @@ DIRECTORY = "/etc/netplan"
 OF_THE_CARD = {"match", "set-name", "macaddress", "mtu", "wakeonlan", "emit-lldp"}
 # Of these what the port's own block says too: else the card would have another name after the next start.
 KEPT = {"set-name", "wakeonlan", "emit-lldp"}
-USUAL_MTU = 1500
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _file(bridge: LastingBridge, own: list[str], kept: dict[str, list[str]]) -> 
     """own: lines of the uplink's block that the bridge takes over. kept: card -> those that its port's block keeps."""
     # By a name of their own also where the card's is the match: of the same name they would be the card's own block.
     ports = {f"kvmpanel-{bridge.name}{called.removeprefix('port')}": (name, mac) for called, name, mac in bridge.ports}
-    mtu = [f"mtu: {bridge.mtu}"] if bridge.mtu and bridge.mtu != USUAL_MTU else []
+    mtu = [f"mtu: {bridge.written_mtu}"] if bridge.written_mtu else []
     lines = ["network:", "  version: 2"]
     lines += ["  ethernets:"] if ports else []
     for port, (name, mac) in ports.items():

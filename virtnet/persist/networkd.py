@@ -18,7 +18,6 @@ DIRECTORY = "/etc/systemd/network"
 FIRST = "0-kvmpanel-"
 # What stands on the uplink itself would have to be moved too.
 STANDS_ON_IT = {"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "vxlan", "tunnel", "bridge", "bond", "vrf", "macsec"}
-USUAL_MTU = 1500
 WITHOUT_CARRIER = "configurewithoutcarrier"
 
 Section = tuple[str, list[str]]  # its name, and its lines as they stand
@@ -74,8 +73,9 @@ def _network(bridge: LastingBridge, configuration: LinkConfiguration) -> str:
         if name == "Network":
             _refuse_what_stands_on_it(configuration.link, body)
             body = [line for line in body if _key(line) != WITHOUT_CARRIER]
-        if name == "Link":  # of a MAC address that was set: the bridge's .netdev has it
-            body = [line for line in body if _key(line) not in {"macaddress", "macaddresspolicy"}]
+        if name == "Link":  # of a MAC address or an MTU that was set: the bridge's .netdev has it
+            dropped = {"macaddress", "macaddresspolicy", *(["mtubytes"] if bridge.sets_mtu else [])}
+            body = [line for line in body if _key(line) not in dropped]
         lines += ["", f"[{name}]", *body]
     if not any(file.path.endswith(".network") for file in configuration.files):
         # Up without an address, as it was made; nobody waits for it at the start.
@@ -92,7 +92,7 @@ def _without_carrier(configuration: LinkConfiguration) -> list[str]:
 
 
 def _mtu(bridge: LastingBridge) -> list[str]:
-    return [f"MTUBytes={bridge.mtu}"] if bridge.mtu and bridge.mtu != USUAL_MTU else []
+    return [f"MTUBytes={bridge.written_mtu}"] if bridge.written_mtu else []
 
 
 def _file(bridge: LastingBridge, lines: list[str]) -> str:

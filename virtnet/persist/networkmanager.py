@@ -18,7 +18,6 @@ HIGHEST_PRIORITY = 999
 # What of the uplink's [connection] is said of its addresses and not of the card.
 OF_THE_ADDRESSES = ("zone", "metered", "mdns", "llmnr", "dns-over-tls", "permissions", "secondaries")
 COPIED = ("ipv4", "ipv6", "proxy")
-USUAL_MTU = 1500
 READY = "NetworkManager-wait-online.service"
 OF_GUESTS = ("libvirtd.service", "virtqemud.service")  # the second where libvirt's daemon is in parts
 
@@ -89,8 +88,8 @@ def _bridge(bridge: LastingBridge, former: RawConfigParser, configuration: LinkC
     if former.has_section("connection"):
         about |= {key: value for key, value in former.items("connection") if key in OF_THE_ADDRESSES}
     sections: dict[str, dict[str, str]] = {"connection": about}
-    if bridge.mtu and bridge.mtu != USUAL_MTU:
-        sections["ethernet"] = {"mtu": str(bridge.mtu)}
+    if bridge.written_mtu:
+        sections["ethernet"] = {"mtu": str(bridge.written_mtu)}
     sections["bridge"] = {"stp": "true", "forward-delay": str(bridge.forward_delay)} if bridge.stp else {"stp": "false"}
     sections["bridge"] |= {"mac-address": bridge.mac.upper()} if bridge.mac else {}
     sections |= {name: dict(former.items(name)) for name in COPIED if former.has_section(name)}
@@ -119,8 +118,8 @@ def _port(bridge: LastingBridge, called: str, uplink: str, permanent_mac: str | 
         card["mac-address"] = permanent_mac.upper()
     else:
         about["interface-name"] = uplink
-    if bridge.mtu and bridge.mtu != USUAL_MTU:
-        card["mtu"] = str(bridge.mtu)
+    if bridge.written_mtu:
+        card["mtu"] = str(bridge.written_mtu)
     behind = {"bridge-port": {"priority": str(BEHIND)}} if called == SECOND else {}
     return _file(bridge, {"connection": about, "ethernet": card, **behind})
 
