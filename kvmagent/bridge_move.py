@@ -6,6 +6,8 @@ See virtnet/moves.py for the order.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from pathlib import Path
 
 from kvmagent import bridge_stp, carried, detour, links, restore
 from kvmagent.bridge_mark import Found, Mark
@@ -16,6 +18,7 @@ from virtnet.moves import Carried
 from virtnet.text import Text, text
 
 STRICT, LOOSE = "1", "2"  # rp_filter
+FROM_A_SECRET, FROM_A_DRAWN_SECRET = "2", "3"  # addr_gen_mode
 
 
 def into_bridge(what: Carried, bridge: str, before: Snapshot, *, alone: bool = True) -> list[Step]:
@@ -102,7 +105,7 @@ def _timeless(route: str) -> str:
 def _sysctls_like(uplink: str, bridge: str, before: Snapshot) -> list[Step]:
     """The bridge treats packets as the uplink did. Where the host forwards IPv6, the kernel listens to routers on it
     only when told so twice (accept_ra=2): else the host's own way out would run out."""
-    found: list[Step] = []
+    found: list[Step] = _stable_privacy(uplink, bridge, before)
     for (link, thing), value in before.items():
         if link != uplink or not thing.startswith("sysctl ") or thing == "sysctl ipv6 addr_gen_mode":
             continue
@@ -113,6 +116,20 @@ def _sysctls_like(uplink: str, bridge: str, before: Snapshot) -> list[Step]:
         if value != before.get((bridge, thing), before.get(("default", thing))):
             found.append(restore.sysctl(version, bridge, key, value))
     return found
+
+
+def _stable_privacy(uplink: str, bridge: str, before: Snapshot) -> list[Step]:
+    """A link-local address that does not tell the MAC address, and others by a router's word; not the same ones, since
+    each link makes its own."""
+    mode = before.get((uplink, "sysctl ipv6 addr_gen_mode"))
+    if mode not in {FROM_A_SECRET, FROM_A_DRAWN_SECRET}:
+        return []
+    found = [restore.sysctl("ipv6", bridge, "addr_gen_mode", mode)]
+    if mode == FROM_A_SECRET:
+        with suppress(OSError):  # it has none of its own, but that of all
+            secret = Path(f"/proc/sys/net/ipv6/conf/{uplink}/stable_secret").read_text().strip()
+            found.insert(0, restore.sysctl("ipv6", bridge, "stable_secret", secret))
+    return [*found]
 
 
 def _rp_filter(uplink: str, bridge: str, before: Snapshot) -> tuple[list[Write], list[Write]]:

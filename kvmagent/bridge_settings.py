@@ -1,6 +1,6 @@
 """What a bridge and its ports are set to beside STP: lines for `ip -batch` that set it again, and words to compare.
 
-Left out is what STP takes from the root bridge, and VLANs, whose table is no setting.
+Left out are VLANs, whose table is no setting.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kvmagent import bridge_stp
 from kvmagent.carried import ip
 
 SYS = Path("/sys/class/net")
@@ -24,6 +25,8 @@ OF_A_BRIDGE = {
         *("nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"),
     )
 }
+# What netlink tells of these is the root bridge's while STP is on.
+TIMES = {"hello_time": ("hello_time", ""), "max_age": ("max_age", "")}
 # The same of a port (… type bridge_slave, IFLA_BRPORT_…).
 OF_A_PORT = {
     "priority": ("priority", "PRIORITY"),
@@ -54,9 +57,13 @@ SLOWEST, SLOW = 100, 10
 
 
 def shown(link: str) -> dict[str, Any]:
-    """As `ip -j -d link` shows it. Raises CalledProcessError."""
+    """As `ip -j -d link` shows it, a bridge with its own times in the place of the root's. Raises CalledProcessError,
+    OSError."""
     (found,) = json.loads(ip("-j", "-d", "link", "show", "dev", link))
     link_shown: dict[str, Any] = found
+    about = link_shown.get("linkinfo", {})
+    if about.get("info_kind") == "bridge":
+        about["info_data"] |= bridge_stp.timers(link)
     return link_shown
 
 
@@ -68,7 +75,7 @@ def lines(of: dict[str, Any]) -> list[str]:
         data = about.get("info_data", {})
         if data.get("topology_change"):
             data = {key: value for key, value in data.items() if key != SHORTENED}
-        found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE, data)
+        found += _lines(f"link set dev {name} type bridge", OF_A_BRIDGE | TIMES, data)
     if about.get("info_slave_kind") == "bridge":
         data = about.get("info_slave_data", {})
         if data.get("cost") in OF_THE_SPEED and not (data["cost"] == SLOWEST and _speed(name) > SLOW):

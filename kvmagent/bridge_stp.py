@@ -1,7 +1,7 @@
-"""STP of a bridge: whether it is on, and the forward delay that the bridge itself was given.
+"""STP of a bridge: whether it is on, and the times that the bridge itself was given.
 
-Netlink tells the delay that is in force, which is the root bridge's; what this bridge was given only the ioctl of brctl
-tells (struct __bridge_info of linux/if_bridge.h).
+Netlink tells the times that are in force, which are the root bridge's; what this bridge was given only the ioctl of
+brctl tells (struct __bridge_info of linux/if_bridge.h).
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ import ctypes
 import fcntl
 import socket
 import struct
+from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from kvmagent.carried import ip
 
+SYS_CLASS_NET = Path("/sys/class/net")
 SIOCDEVPRIVATE = 0x89F0
 BRCTL_GET_BRIDGE_INFO = 6
 IFNAMSIZ = 16
@@ -37,12 +39,20 @@ class _BridgeInfo(ctypes.Structure):
 
 def read(bridge: str) -> tuple[bool, float]:
     """(whether it speaks STP, its own forward delay in seconds). Raises OSError: no such link, or no bridge."""
-    info = _BridgeInfo()
-    arguments = (ctypes.c_ulong * 4)(BRCTL_GET_BRIDGE_INFO, ctypes.addressof(info), 0, 0)
-    request = struct.pack(f"{IFNAMSIZ}sQ16x", bridge.encode(), ctypes.addressof(arguments))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kernel:
-        fcntl.ioctl(kernel, SIOCDEVPRIVATE, request)
+    info = _info(bridge)
     return bool(info.stp_enabled), info.bridge_forward_delay / USER_HZ
+
+
+def timers(bridge: str) -> dict[str, int]:
+    """hello_time and max_age that the bridge itself was given, as `ip` takes them: in hundredths of a second. Raises
+    OSError."""
+    info = _info(bridge)
+    if info.designated_root == info.bridge_id or not info.forward_delay:
+        return {"hello_time": info.hello_time, "max_age": info.max_age}
+    # These the kernel tells in its own ticks, and so the forward delay in force, which sysfs tells too.
+    in_force = int((SYS_CLASS_NET / bridge / "bridge/forward_delay").read_text())
+    own = {"hello_time": info.bridge_hello_time, "max_age": info.bridge_max_age}
+    return {name: round(ticks * in_force / info.forward_delay) for name, ticks in own.items()}
 
 
 def set_stp(bridge: str, *, on: bool, forward_delay: float) -> None:
@@ -78,3 +88,12 @@ def claim(port: str) -> None:
     data = message.get_nested("IFLA_LINKINFO", "IFLA_INFO_SLAVE_DATA")
     for priority in (0, int(data.get_attr("IFLA_BRPORT_PRIORITY"))):
         set_priority(port, priority)
+
+
+def _info(bridge: str) -> _BridgeInfo:
+    info = _BridgeInfo()
+    arguments = (ctypes.c_ulong * 4)(BRCTL_GET_BRIDGE_INFO, ctypes.addressof(info), 0, 0)
+    request = struct.pack(f"{IFNAMSIZ}sQ16x", bridge.encode(), ctypes.addressof(arguments))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as kernel:
+        fcntl.ioctl(kernel, SIOCDEVPRIVATE, request)
+    return info

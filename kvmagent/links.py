@@ -202,6 +202,7 @@ def _link(
         made_with_mtus=tuple(mark.mtus.items()) if mark else (),
         stp=stp,
         forward_delay=delay,
+        vlan_filtering=bool(message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_VLAN_FILTERING")),
         pf=sriov.pf_of(name) if is_device else None,
         totalvfs=sriov.totalvfs(name) if is_device else None,
         numvfs=sriov.numvfs(name) if is_device else None,

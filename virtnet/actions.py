@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from virtnet import action_checks
+from virtnet import action_checks, bridges
 from virtnet.action import Action as Action
 from virtnet.facts import HostFacts, InterfaceFacts
 from virtnet.fields import MacAddress
@@ -125,6 +125,9 @@ class UndefineNetwork(Action):
         return action_checks.network_of_the_panel(facts, self.network) or action_checks.guests_in_the_way(
             facts, self.network, list(facts.domains)
         )
+
+    def notes(self, facts: HostFacts) -> list[Problem]:
+        return bridges.lost_for_good(facts, self.network)
 
     def apply(self, host: Host) -> None:
         self.spec.remove(host, self.network)

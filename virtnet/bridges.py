@@ -111,6 +111,21 @@ def why_it_stays(facts: HostFacts, bridge: str, ref: NetworkRef) -> Text | None:
     return None
 
 
+def lost_for_good(facts: HostFacts, ref: NetworkRef) -> list[Problem]:
+    """What of the bridges that go with this network does not come again when their removal is taken back."""
+    found = [link for link in facts.links if link.made_for == ref.uuid and link.vlan_filtering]
+    sentences = [
+        text(
+            "Somebody has set %(bridge)s to tell VLANs apart. If its removal is taken back, it comes without that, "
+            "and without its ports' VLANs.",
+            bridge=link.name,
+        )
+        for link in found
+        if why_it_stays(facts, link.name, ref) is None
+    ]
+    return [Problem(text=one, fix=text("Note down first what `bridge vlan show` says.")) for one in sentences]
+
+
 def is_for_now(facts: HostFacts, bridge: str) -> bool:
     """Whether the panel made it, and wrote it nowhere."""
     found = facts.link(bridge)

@@ -69,6 +69,7 @@ class Link(Fact):
     made_with_mtus: tuple[tuple[ForeignName, int], ...] = ()  # and their own MTU, where the panel has set another
     stp: bool | None = None  # of a bridge: whether it speaks the spanning tree protocol
     forward_delay: float | None = None  # of a bridge: its own, in seconds; with STP the root's is in force
+    vlan_filtering: bool = False  # of a bridge: whether its ports are told apart by VLANs
     pf: ForeignName | None = None  # of a VF: the PF that it belongs to
     totalvfs: int | None = None  # of a PF: sriov_totalvfs
     numvfs: int | None = None  # of a PF: sriov_numvfs

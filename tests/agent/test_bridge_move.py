@@ -119,6 +119,24 @@ def test_the_bridge_has_the_uplink_s_own_settings_and_the_uplink_has_them_again(
     assert host.differences(before) == []
 
 
+@pytest.mark.parametrize("mode", ["2", "3"])
+def test_a_bridge_hides_its_mac_address_from_routers_as_its_uplink_did(host: CabledHost, mode: str) -> None:
+    switch = "stable_secret=2001:db8::5:6:7:8" if mode == "2" else "addr_gen_mode=3"
+    host.run(["sysctl", "-qw", f"net.ipv6.conf.eth0.{switch}"])
+    host.run(["ip", "link", "set", "eth0", "down"])  # its own address is made anew, and its IPv6 ones go
+    host.run(["ip", "link", "set", "eth0", "up"])
+    host.run(["ip", "-6", "address", "replace", "2001:db8::2/64", "dev", "eth0", "nodad"])
+    wait_until(lambda: "tentative" not in host.run(["ip", "-6", "address"]))
+    before = host.snapshot()
+    assert host.outcome("make") == "applied"
+    assert host.snapshot()["br0", "sysctl ipv6 addr_gen_mode"] == mode
+    shown = host.run(["ip", "-6", "address", "show", "dev", "br0", "scope", "link"])
+    assert shown.count("inet6 fe80::") == 1
+    assert "ff:fe" not in shown
+    assert host.outcome("remove") == "applied"
+    assert host.differences(before) == []
+
+
 def test_where_the_host_forwards_ipv6_the_bridge_still_listens_to_routers(host: CabledHost) -> None:
     host.run(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"])
     assert host.outcome("make") == "applied"

@@ -173,7 +173,7 @@ def test_removal_by_another_order_leaves_everything_as_it_was_and_its_undo_bring
     before = snapshot.take()
     Host().make()
     wait_until(lambda: proved("br0"))
-    ip("link", "set", "br0", "type", "bridge", "ageing_time", "12300", "mcast_snooping", "0")
+    ip("link", "set", "br0", "type", "bridge", "ageing_time", "12300", "hello_time", "100", "max_age", "1200")
     ip("link", "set", "e0", "type", "bridge_slave", "cost", "77", "hairpin", "on")
     made = snapshot.take()
     host = Host(DEFINED)

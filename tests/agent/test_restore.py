@@ -79,6 +79,7 @@ def test_an_undo_brings_it_back(host: CabledHost, has: str, what: str) -> None:
 
 TUNED = """
 ip link set br0 type bridge ageing_time 12300 mcast_snooping 0 priority 4096 group_fwd_mask 0x4000
+ip link set br0 type bridge hello_time 100 max_age 1200
 ip link set br0 type bridge mcast_querier 1 mcast_query_interval 6000 mcast_igmp_version 3
 ip link set eth0 type bridge_slave priority 7 cost 77 hairpin on mcast_flood off
 """

@@ -112,6 +112,19 @@ def test_the_forecast_shows_what_comes_and_what_goes() -> None:
     assert (back.before, back.after) == (found.after, found.before)
 
 
+def test_a_removal_says_that_vlans_do_not_come_again() -> None:
+    facts, action = made(PLAIN), UndefineNetwork(network=OFFICE, spec=PLAIN)
+    assert action.notes(facts) == []
+    links = tuple(one.model_copy(update={"vlan_filtering": one.name == "br1"}) for one in facts.links)
+    facts = facts.model_copy(update={"links": links})
+    assert [str(note.text) for note in action.notes(facts)] == [
+        "Somebody has set br1 to tell VLANs apart. If its removal is taken back, it comes without that, and without "
+        "its ports' VLANs."
+    ]
+    guest_s_tap = link("vnet7", kind="tun", master="br1")
+    assert action.notes(facts.model_copy(update={"links": (*links, guest_s_tap)})) == []  # it stays
+
+
 @pytest.mark.parametrize(("former", "wanted"), [(PLAIN, TWO), (TWO, PLAIN)])
 def test_nothing_stands_in_its_way(former: Bridge, wanted: Bridge) -> None:
     assert wanted.problems(made(former), OFFICE) == []
