@@ -88,6 +88,14 @@ def is_up(link: str) -> bool:
         return bool(find(netlink, link)["flags"] & IFF_UP)
 
 
+def by_permanent_mac() -> dict[str, str]:
+    """Permanent MAC address, in lower case -> the name of the one link that has it."""
+    with IPRoute() as netlink:
+        found = [(link.get_attr("IFLA_PERM_ADDRESS"), link.get_attr("IFLA_IFNAME")) for link in netlink.get_links()]
+    macs = [mac for mac, _ in found]
+    return {mac.lower(): str(name) for mac, name in found if mac and macs.count(mac) == 1}
+
+
 def kind(link: str) -> str | None:
     """IFLA_INFO_KIND, "" for a physical card, None when there is no such link."""
     with IPRoute() as netlink:

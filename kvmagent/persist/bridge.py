@@ -6,8 +6,9 @@ whatever is killed when, the next try knows what to finish or to put back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -48,11 +49,16 @@ def directory() -> Path:
 
 
 def record_of(bridge: str) -> Record | None:
-    """None where the bridge is not written anywhere, or what was kept cannot be read."""
+    """None where the bridge is not written anywhere, or what was kept cannot be read. Its cards by the names that they
+    have now: one is found again by its permanent MAC address, and may have got another name at the host's start."""
     try:
-        return Record.model_validate_json(_file(bridge).read_text())
+        record = Record.model_validate_json(_file(bridge).read_text())
     except (FileNotFoundError, ValidationError):
         return None
+    cards = [one for one in (record.uplink, record.second) if one is not None and one.permanent_mac]
+    now = links.by_permanent_mac() if cards else {}
+    names = {card.link: now.get(card.permanent_mac, card.link) for card in cards}
+    return record if all(one == name for one, name in names.items()) else _renamed(record, names)
 
 
 def records() -> list[Record]:
@@ -255,6 +261,24 @@ def hold(record: Record) -> None:
         return
     if networkmanager.hold([*_ports(record), record.bridge]):
         hand_over(record)
+
+
+def _renamed(record: Record, names: Mapping[str, str]) -> Record:
+    """names: of a card, former -> now."""
+
+    def by_name(card: LinkConfiguration) -> LinkConfiguration:
+        return card.model_copy(update={"link": names.get(card.link, card.link)})
+
+    mark = Mark.read(record.mark)
+    cards = tuple(replace(one, name=names.get(one.name, one.name)) for one in mark.uplinks) if mark is not None else ()
+    return record.model_copy(
+        update={
+            "mark": replace(mark, uplinks=cards).alias() if mark is not None else record.mark,
+            "uplink": by_name(record.uplink),
+            "second": by_name(record.second) if record.second is not None else None,
+            "former": _renamed(record.former, names) if record.former is not None else None,
+        }
+    )
 
 
 def _second(record: Record) -> str | None:

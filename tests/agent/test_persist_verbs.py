@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from kvmagent import bridges, links
+from kvmagent.bridge_mark import Found, Mark
 from kvmagent.persist import bridge as lasting
 from kvmagent.persist import configuration, networkd, networkmanager
 from kvmagent.persist.owners import OwnerFailed
@@ -311,3 +312,28 @@ def test_the_record_of_a_removal_is_kept_until_the_owner_has_been_told(
     assert [step.outcome for step in again.told] == ["done"]
     assert told_in(etc) == ["networkctl reload without br0"]
     assert lasting.records() == []
+
+
+def test_cards_that_have_other_names_after_the_start_are_known_by_their_permanent_macs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KVMAGENT_STATE", str(tmp_path))
+    first, second = "52:54:00:00:00:01", "52:54:00:00:00:02"
+    mark = Mark(LAN.uuid, (Found("eth0", was_up=True), Found("eth1")))
+    written = lasting.Record(
+        bridge="br0",
+        mark=mark.alias(),
+        owner="networkd",
+        uplink=LinkConfiguration(link="eth0", owner="networkd", permanent_mac=first),
+        second=LinkConfiguration(link="eth1", owner="networkd", permanent_mac=second),
+        changes=(),
+    )
+    lasting.keep(written)
+    monkeypatch.setattr(links, "by_permanent_mac", lambda: {first: "eth0"})  # the second is not there
+    assert lasting.record_of("br0") == written
+    monkeypatch.setattr(links, "by_permanent_mac", lambda: {first: "eth1", second: "eth0"})
+    found = lasting.record_of("br0")
+    assert found is not None
+    assert found.second is not None
+    assert (found.uplink.link, found.second.link) == ("eth1", "eth0")
+    assert lasting.mark_of("br0") == Mark(LAN.uuid, (Found("eth1", was_up=True), Found("eth0")))

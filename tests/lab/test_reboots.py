@@ -240,6 +240,26 @@ if SOAK:
             survives_and_goes(host, owner)
 
 
+if SOAK:
+
+    @pytest.mark.timeout(3600)
+    def test_a_card_that_has_another_name_after_the_restart_is_the_bridge_s_port_and_free_afterwards(lan: Lab) -> None:
+        image = disk_image.ensure(print)
+        with started(lan, DiskMachine(lan, image, "emulated", "networkd", IPv4Interface(STATIC))) as host:
+            kept(host, DEFINE)
+            made = host.network()
+            mac = host.machine.run("cat /sys/class/net/eth0/address").strip()
+            link = f"[Match]\\nPermanentMACAddress={mac}\\n[Link]\\nName=lan9\\n"
+            host.machine.run(f"printf '{link}' > /etc/systemd/network/10-lan9.link; sync")
+            host.machine.reboot()
+            host.await_network(made)
+            assert host.machine.run(PORTS).split() == ["lan9"]
+            kept(host, UNDEFINE)
+            assert host.network().addresses == {"lan9": [STATIC]}
+            assert host.answers(str(IPv4Interface(STATIC).ip))
+            assert host.kept() == []
+
+
 def kept(host: Restarted, action: AnyAction) -> None:
     host.begin(action)
     host.await_change()
