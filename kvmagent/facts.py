@@ -266,6 +266,7 @@ def _interface(
         source_mode=source_mode,
         target=libvirt_domains.target(card) if live else None,
         vf=libvirt_domains.vf(card),
+        own_link=libvirt_domains.own_link(card) if live else None,
         vlan=network_xml.vlan_in(card),
         teaming=libvirt_domains.teaming(card),
         model=model.get("type") if model is not None else None,

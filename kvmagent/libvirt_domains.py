@@ -126,6 +126,11 @@ def source_mode(card: ET.Element) -> str | None:
     return found.get("mode") if found is not None and card.get("type") == "direct" else None
 
 
+def own_link(card: ET.Element) -> str | None:
+    """The link that a running guest's card has for itself; a network may have handed it out."""
+    return source(card) if source_mode(card) == "passthrough" else None
+
+
 def where(card: ET.Element) -> tuple[str, str | None, str | None]:
     """Where a card is plugged in: its type, source and source mode, as InterfaceFacts has them."""
     return card.get("type", ""), source(card), source_mode(card)

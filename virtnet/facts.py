@@ -88,6 +88,7 @@ class InterfaceFacts(Fact):
     source_mode: str | None = None  # of type direct: bridge, vepa, private, passthrough
     target: ForeignName | None = None  # the tap on the host, e.g. vnet3
     vf: str | None = None  # PCI address of the VF that it is, while it is one
+    own_link: ForeignName | None = None  # that it has for itself while it runs: macvtap in passthrough
     vlan: int | None = None  # the one tag that the card's own document names
     teaming: Literal["persistent", "transient"] | None = None  # half of a pair that lets a guest with a VF migrate
     model: str | None = None

@@ -138,6 +138,8 @@ def _vf_of(card: InterfaceFacts) -> _What:
     if card.vf is not None:
         return "vf", card.vf
     # macvtap in passthrough gives a guest the VF's own link.
+    if card.own_link is not None:
+        return "link", card.own_link
     if card.type == "direct" and card.source_mode == "passthrough" and card.source:
         return "link", card.source
     return "", ""

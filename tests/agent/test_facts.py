@@ -256,12 +256,16 @@ DIRECT = NetworkFacts(name="direct", uuid=UUID(int=2, version=4), active=True, m
 
 
 def of_both(live: str, inactive: str) -> list[tuple[str, str | None, str | None, bool, bool]]:
+    read = cards_of(live, inactive)
+    return [(card.type, card.source, card.vf, card.live, card.persistent) for card in read]
+
+
+def cards_of(live: str, inactive: str) -> list[InterfaceFacts]:
     xml = "<domain><devices>{}</devices></domain>"
     nothing = GuestAddresses((), ())
     networks = {network.name: network for network in (LAN, DIRECT)}
     cards = facts._cards(xml.format(live), xml.format(inactive), networks)
-    read = [facts._interface(card, live=at, following=then, addresses=nothing, agent={}) for card, at, then in cards]
-    return [(card.type, card.source, card.vf, card.live, card.persistent) for card in read]
+    return [facts._interface(card, live=at, following=then, addresses=nothing, agent={}) for card, at, then in cards]
 
 
 def test_a_running_guest_s_vf_of_a_pool_is_one_card_on_the_pool() -> None:
@@ -292,6 +296,14 @@ NETWORK_CARD = "<interface type='network'><mac address='52:54:00:00:00:06'/><sou
 def test_a_running_guest_s_card_on_a_bridge_or_a_link_is_one_card_of_its_network(network: str, shown: str) -> None:
     live = f"<interface {shown}<mac address='52:54:00:00:00:06'/></interface>"
     assert of_both(live, NETWORK_CARD.format(network)) == [("network", network, None, True, True)]
+
+
+def test_the_link_that_a_network_gave_a_running_guest_for_itself_is_told() -> None:
+    live = "<interface type='direct'><source dev='eth0' mode='{}'/><mac address='52:54:00:00:00:06'/></interface>"
+    given = [cards_of(live.format(mode), NETWORK_CARD.format("direct")) for mode in ("passthrough", "bridge")]
+    assert [(card.source, card.own_link) for (card,) in given] == [("direct", "eth0"), ("direct", None)]
+    (off,) = cards_of("", NETWORK_CARD.format("direct"))
+    assert (off.source, off.own_link) == ("direct", None)
 
 
 def test_a_card_that_goes_to_another_bridge_at_the_next_start_is_two() -> None:

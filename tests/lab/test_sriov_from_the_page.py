@@ -30,6 +30,8 @@ from lab.sriov_machine import SriovMachine
 from tests.lab.person import Person, seconds_until
 from tests.lab.pings import pings
 from tests.lab.product import last_lines
+from virtnet.facts import HostFacts
+from virtnet.vf_ledger import ledger
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 
@@ -85,6 +87,12 @@ class Story:
         """Until the panel knows of it; its facts may be of the moment before it was started."""
         page = f"/networks/{self.person.network_id(self.machine, network)}/"
         self.await_page(page, f"{page}stop/")
+
+    def owners(self) -> list[str | None]:
+        """The guest that has each VF now, by what the panel has been told."""
+        ((told,),) = self.panel.rows("SELECT facts FROM hosts_host")
+        (pf,) = ledger(HostFacts.model_validate(told if isinstance(told, dict) else json.loads(told)))
+        return [row.holder.guest.name if row.holder is not None else None for row in pf.rows]
 
     def units_say(self) -> str:
         """What those that have to do with VFs and guests have said since the machine's start."""
@@ -237,6 +245,8 @@ def all_is_back(story: Story) -> None:
     assert machine.run(["sh", "-c", f"cat {switches}"]).stdout.split() == ["8", "1"]
     assert int(machine.run(["cat", f"/sys/class/net/{link}/flags"]).stdout, 16) & 1
     story.await_page(story.page, f"Last boot: {VFS} of {VFS} VFs restored.")
+    owners = [story.guest.name, story.guest.name, None, None]
+    seconds_until(lambda: story.owners() == owners, SLOW, lambda: str(story.owners()), every=0.5)
     story.await_page(story.ledger, story.guest.name)
     story.tell("VFs, attributes, networks and the guest are back")
 

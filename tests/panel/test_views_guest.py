@@ -227,6 +227,14 @@ def host_with(*guests: DomainFacts, stopped: bool = False) -> Host:
     return make_host("kvm1", facts=facts.model_copy(update={"networks": networks}))
 
 
+def test_a_vf_is_shown_by_its_pci_address_and_without_a_model_that_it_does_not_have(viewer_client: Client) -> None:
+    card = InterfaceFacts(mac=FREE, type="network", source="fast", model="virtio", vf="0000:01:10.2")
+    make_host("kvm1", facts=host_facts(domains=(web_guest().model_copy(update={"interfaces": (card,)}),)))
+    words = Page(viewer_client.get(WEB)).words
+    assert "VF 0000:01:10.2" in words
+    assert "virtio" not in words
+
+
 def test_a_card_straight_on_a_link_is_shown_with_its_link_source_mode_and_macvtap(viewer_client: Client) -> None:
     host_with(macvtap_guest("vepa"))
     words = Page(viewer_client.get(WEB)).words

@@ -42,6 +42,13 @@ def test_a_guest_on_macvtap_in_passthrough_owns_the_vf_whose_link_it_has() -> No
     assert holder.guest.name == "web1"
 
 
+def test_so_does_one_to_whom_a_network_gave_that_link() -> None:
+    card: dict[str, Any] = {"type": "network", "source": "own", "own_link": "ens1f0v1", "vf": None}
+    links = (vf(0, link="ens1f0v0"), vf(1, link="ens1f0v1"))
+    facts = host_with(pf(*links), domains=(owner("web1", "", **card),))
+    assert [row.holder.guest.name if row.holder else None for row in rows(facts)] == [None, "web1"]
+
+
 def test_a_network_hands_out_all_vfs_of_its_pf_or_those_that_it_lists() -> None:
     all_of_them = network("fast", "sriov", pfs=("ens1f0",), devs=("ens1f0",))
     one = network("some", "sriov", vfs=("0000:01:10.2",))
