@@ -50,7 +50,9 @@ def described(pf: str) -> str:
 
 
 def _words(values: Mapping[str, object]) -> str:
-    return " ".join(f"{name} {values[name]}" for name in DEFAULTS if values.get(name) not in (None, ""))
+    switches = {True: "on", False: "off"}
+    told = {name: value for name in DEFAULTS if (value := values.get(name)) not in (None, "")}
+    return " ".join(f"{name} {switches[value] if isinstance(value, bool) else value}" for name, value in told.items())
 
 
 def _with_vfs(link: Link, states: Mapping[str, vf_state.PfState]) -> Link:

@@ -232,7 +232,7 @@ def test_before_and_after_are_told_in_lines(card: FakeCard) -> None:
     here.verbs.keep_vf("ens1f0", 0, VLAN)
     assert vfs.described("ens1f0") == (
         "ens1f0 sriov_numvfs 1, kept for the next start 1\n"
-        "  vf 0 0000:01:10.0 vlan 42 qos 3 spoofchk True link_state auto min_tx_rate 0 max_tx_rate 0\n"
+        "  vf 0 0000:01:10.0 vlan 42 qos 3 spoofchk on link_state auto min_tx_rate 0 max_tx_rate 0\n"
         "    kept: vlan 42 qos 3\n"
     )
 
