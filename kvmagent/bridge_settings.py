@@ -6,7 +6,6 @@ Left out are VLANs, whose table is no setting.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,7 @@ def shown(link: str) -> dict[str, Any]:
     link_shown: dict[str, Any] = found
     about = link_shown.get("linkinfo", {})
     if about.get("info_kind") == "bridge":
-        with suppress(OSError):  # else those in force, which are its own while it is the root
-            about["info_data"] |= bridge_stp.timers(link)
+        about["info_data"] |= bridge_stp.timers(link)
     return link_shown
 
 

@@ -10,13 +10,11 @@ import ctypes
 import fcntl
 import socket
 import struct
-from pathlib import Path
 
 from pyroute2 import IPRoute
 
 from kvmagent.carried import ip
 
-SYS_CLASS_NET = Path("/sys/class/net")
 SIOCDEVPRIVATE = 0x89F0
 BRCTL_GET_BRIDGE_INFO = 6
 IFNAMSIZ = 16
@@ -49,8 +47,10 @@ def timers(bridge: str) -> dict[str, int]:
     info = _info(bridge)
     if info.designated_root == info.bridge_id or not info.forward_delay:
         return {"hello_time": info.hello_time, "max_age": info.max_age}
-    # These the kernel tells in its own ticks, and so the forward delay in force, which sysfs tells too.
-    in_force = int((SYS_CLASS_NET / bridge / "bridge/forward_delay").read_text())
+    # These the kernel tells in its own ticks, and so the forward delay in force, which netlink tells too.
+    with IPRoute() as netlink:
+        (message,) = netlink.get_links(socket.if_nametoindex(bridge))
+    in_force = int(message.get_nested("IFLA_LINKINFO", "IFLA_INFO_DATA", "IFLA_BR_FORWARD_DELAY"))
     own = {"hello_time": info.bridge_hello_time, "max_age": info.bridge_max_age}
     return {name: round(ticks * in_force / info.forward_delay) for name, ticks in own.items()}
 

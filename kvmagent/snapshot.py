@@ -160,10 +160,11 @@ def _token(message: Any) -> str | None:
 
 def _stp(bridge: str) -> str:
     try:
-        on, forward_delay = bridge_stp.read(bridge)
+        (on, forward_delay), times = bridge_stp.read(bridge), bridge_stp.timers(bridge)
     except OSError:  # it is gone again
         return ""
-    return f"{'on' if on else 'off'} forward_delay {forward_delay:g}"
+    about = {"forward_delay": forward_delay} | {name: time / bridge_stp.USER_HZ for name, time in times.items()}
+    return " ".join(["on" if on else "off", *(f"{name} {seconds:g}" for name, seconds in about.items())])
 
 
 def _address_key(message: Any) -> str:

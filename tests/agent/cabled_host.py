@@ -135,7 +135,7 @@ class CabledHost:
         return str(told["outcome"])
 
     def snapshot(self) -> Snapshot:
-        """Of its network: in a thread, which alone enters the namespace and ends there."""
+        """Of its network: in a thread, which alone enters the namespace and ends there. /sys would be another's."""
 
         def taken() -> Snapshot:
             netns.setns(self.name)

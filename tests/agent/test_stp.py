@@ -153,6 +153,6 @@ def test_where_the_switch_is_the_root_its_delay_is_in_force_and_the_bridge_s_own
     host.run(["ip", "link", "set", "eth0", "type", "bridge", "priority", "0"], where=host.lan)
     assert host.outcome("make", "--two") == "applied"
     wait_until(lambda: stp(host) == (1, 400), 15)
-    assert host.snapshot()["br0", "stp"] == "on forward_delay 2"
+    assert host.snapshot()["br0", "stp"] == "on forward_delay 2 hello_time 2 max_age 20"
     wait_until(lambda: ports(host)["eth0"] == FORWARDING, 15)
     wait_until(lambda: BLOCKING in {*ports(host).values(), *ports(host, where=host.lan).values()}, 15)
