@@ -41,4 +41,5 @@ $python -m tests.once_more -q -n 3 --dist loadfile --no-loadscope-reorder --dura
     tests/lab tests/browser tests/panel/test_pages_in_chromium.py
 # What counts packets or milliseconds has the machine for itself.
 $python -m tests.on_postgres --once-more -n 0 -m quiet
-$python -m tests.once_more -q --durations=10 -m quiet tests/agent tests/panel/test_processes.py
+$python -m tests.once_more -q --durations=10 -m quiet \
+    tests/agent/test_bridge_move.py tests/agent/test_stp.py tests/panel/test_processes.py

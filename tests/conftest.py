@@ -44,7 +44,7 @@ TOGETHER = {
 # run-tests.sh names these places alone, for each worker reads all the files that it is given.
 PLACES = {
     "waits": ("agent/",),
-    "quiet": ("agent/", "panel/test_processes.py"),
+    "quiet": ("agent/test_bridge_move.py", "agent/test_stp.py", "panel/test_processes.py"),
     "lab": ("lab/", "browser/"),
     "browser": ("browser/", "panel/test_pages_in_chromium.py"),
 }
