@@ -135,8 +135,13 @@ class LinuxHost:
         new: tuple[str, ...] = (),
         network: NetworkRef | None = None,
         mute: int = 0,
+        facts: HostFacts | None = None,
     ) -> None:
-        self._arm(links, asks, new, network, mute)
+        """facts: of this moment, where they have been read already."""
+        if not self._is_test_driver():
+            for bridge in new:
+                self._persist.take_up(bridge)
+            self._guard.arm(links, asks, new, network, mute=mute, facts=facts)
 
     def arm_guard_for_vfs(self, pf: str, numvfs: int) -> None:
         # An interrupted try may have set the number, and its guard still waits for the confirmation.
@@ -146,7 +151,7 @@ class LinuxHost:
     def arm_guard_for_bridge(self, network: NetworkRef, wanted: Wiring) -> None:
         facts = read_facts(self._libvirt)
         links, mute = guarding.wired(facts, network, wanted), guarding.mute_seconds(facts, wanted)
-        self._arm(links, "person", (wanted.bridge,), None, mute, facts)
+        self.arm_guard(links, "person", new=(wanted.bridge,), mute=mute, facts=facts)
 
     def await_confirmation(self) -> None:
         self._guard.await_confirmation()
@@ -220,20 +225,6 @@ class LinuxHost:
             preview.load_firewall(network, rules)
             (verb,) = preview.verbs
         self._load(self._firewall, verb)
-
-    def _arm(
-        self,
-        links: tuple[str, ...],
-        asks: Asks,
-        new: tuple[str, ...],
-        network: NetworkRef | None,
-        mute: int,
-        facts: HostFacts | None = None,
-    ) -> None:
-        if not self._is_test_driver():
-            for bridge in new:
-                self._persist.take_up(bridge)
-            self._guard.arm(links, asks, new, network, mute=mute, facts=facts)
 
     def _is_test_driver(self) -> bool:
         """What libvirt's test driver has is not in this kernel, whose own links stay untouched. Raises LibvirtDown."""

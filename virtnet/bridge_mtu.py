@@ -19,7 +19,7 @@ from virtnet.text import gettext_noop, text
 
 # On a link below the first there is no IPv6 (RFC 8200), and the kernel takes its addresses away; the second is the most
 # that it takes of a bridge.
-SMALLEST, LARGEST, USUAL = 1280, 65535, 1500
+SMALLEST, LARGEST = 1280, 65535
 TAP = "tun"  # IFLA_INFO_KIND
 
 Mtu = Annotated[

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from lab import Lab
 from lab.panel import ADMIN, LabPanel
+from tests.chromium import launch
 
 expect.set_options(timeout=20_000)  # ms; Playwright's own 5 s are short for a machine that is busy
 
@@ -35,8 +36,7 @@ def panel() -> Iterator[LabPanel]:
 def chromium(panel: LabPanel) -> Iterator[Browser]:
     # After the lab: Playwright keeps an event loop running in this thread, and pyroute2 wants one of its own.
     with sync_playwright() as playwright:
-        # Debian's Chromium; as root it has no sandbox.
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"])
+        browser = launch(playwright)
         yield browser
         browser.close()
 

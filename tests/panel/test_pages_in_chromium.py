@@ -19,6 +19,7 @@ from networks import operations
 from networks.found import note_facts
 from networks.models import Change, Network
 from team.models import User
+from tests.chromium import launch
 from tests.panel.factories import WEB_GUEST, WEB_MAC, arm, make_host, nat_spec, network_facts
 from tests.panel.test_views_hostile import PAYLOADS, change_with, hostile_facts, pages_of
 from virtnet.messages import Step
@@ -37,8 +38,7 @@ def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright keeps an event loop in this thread; Django then refuses the ORM unless told that it is meant.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        # Debian's Chromium; as root it has no sandbox.
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium-headless-shell", args=["--no-sandbox"])
+        browser = launch(playwright)
         yield browser
         browser.close()
 
